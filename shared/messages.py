@@ -1,0 +1,152 @@
+"""What a command, a query, an event and a refusal are: the grammar of the system's language.
+
+Contracts (`shared/contracts/<owner>.py`) are written in it. Whatever has a name on the wire (a queue, a
+routing key, a code) gets it here, once, where its class is declared.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from uuid_utils.compat import uuid7
+
+Name = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"
+    ),
+]
+"""One line of text, 1-200 characters, without control characters (PostgreSQL's text cannot hold NUL)."""
+
+Number = Annotated[Decimal, PlainSerializer(lambda value: float(value), return_type=float, when_used="json")]
+"""An exact decimal inside; a JSON number outside. A double holds 15 significant digits exactly (IEEE 754)."""
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): unique without asking anybody, and sorted by time."""
+    return uuid7()
+
+
+class Refusal(Exception):
+    """A rule of the domain said no. Ends the message: nothing is changed, nothing is tried again.
+
+    `code` is stable and for programs, the message is for people and says what to do.
+    """
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, message: str, *, code: str | None = None, errors: list[dict[str, str]] | None = None):
+        super().__init__(message)
+        self.message = message
+        self.errors = errors or []
+        if code is not None:
+            self.code = code  # type: ignore[misc]  # an answer from elsewhere brings its own
+
+
+class NotFound(Refusal):
+    """There is nothing under that id or name."""
+
+    code = "not_found"
+
+
+class Invalid(Refusal):
+    """The message does not fit its contract; `errors` names each field and what is wrong with it."""
+
+    code = "invalid"
+
+
+class Unavailable(Refusal):
+    """The owner cannot be asked at the moment; nothing is known to have happened."""
+
+    code = "unavailable"
+
+
+class Failed(Refusal):
+    """The owner broke on the message and gave it up; it lies with the dead letters."""
+
+    code = "failed"
+
+
+class Message(BaseModel):
+    """The root of what travels. What a class is declared with goes to pydantic's hook alone."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__()
+
+
+class Answer(Message):
+    """What a command or query is answered with. Readers ignore fields they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+AnswerType = TypeVar("AnswerType", bound=Answer)
+
+
+class Request(Message, Generic[AnswerType]):
+    """A command or a query: it has one owner, one queue named `owner.verb_noun`, and an answer type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    queue: ClassVar[str]
+    answer: ClassVar[type[Answer]]
+    refusals: ClassVar[tuple[type[Refusal], ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls, queue: str = "", refusals: tuple[type[Refusal], ...] = (), **kwargs: Any
+    ) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if not queue:
+            return
+        cls.queue = queue
+        cls.refusals = refusals
+        cls.answer = next(
+            base.__pydantic_generic_metadata__["args"][0]
+            for base in cls.__mro__[1:]
+            if issubclass(base, BaseModel) and base.__pydantic_generic_metadata__["args"]
+        )
+        REQUESTS[queue] = cls
+
+    @classmethod
+    def owner(cls) -> str:
+        return cls.queue.partition(".")[0]
+
+
+class Command(Request[AnswerType], Generic[AnswerType]):
+    """Asks its owner to change something. Accepted means: exactly one effect, whatever dies on the way."""
+
+
+class Query(Request[AnswerType], Generic[AnswerType]):
+    """Asks its owner what is. Lost when nobody answers in time; never repeated by the system."""
+
+
+class Event(Message):
+    """Says what happened. One publisher; `heard_by` lists the services that have a queue for it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    routing_key: ClassVar[str]
+    heard_by: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls, routing_key: str = "", heard_by: tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.routing_key = routing_key
+        cls.heard_by = heard_by
+        EVENTS[routing_key] = cls
+
+    @classmethod
+    def queue_of(cls, consumer: str) -> str:
+        """The queue in which `consumer` hears this event, e.g. `chat.on.identity.user_removed`."""
+        return f"{consumer}.on.{cls.routing_key}"
+
+
+REQUESTS: dict[str, type[Request[Any]]] = {}
+"""Every command and query that has been declared, by queue."""
+
+EVENTS: dict[str, type[Event]] = {}
+"""Every event that has been declared, by routing key."""

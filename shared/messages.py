@@ -8,18 +8,17 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict, PlainSerializer, StringConstraints
 from uuid_utils.compat import uuid7
 
 Name = Annotated[
     str,
-    StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"
-    ),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"),
 ]
 """One line of text, 1-200 characters, without control characters (PostgreSQL's text cannot hold NUL)."""
 
-Number = Annotated[Decimal, PlainSerializer(lambda value: float(value), return_type=float, when_used="json")]
+Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 """An exact decimal inside; a JSON number outside. A double holds 15 significant digits exactly (IEEE 754)."""
 
 
@@ -42,6 +41,14 @@ class Refusal(Exception):
         self.errors = errors or []
         if code is not None:
             self.code = code  # type: ignore[misc]  # an answer from elsewhere brings its own
+
+    def to_json(self) -> bytes:
+        return orjson.dumps({"code": self.code, "message": self.message, "errors": self.errors})
+
+    @classmethod
+    def from_json(cls, body: bytes) -> "Refusal":
+        fields = orjson.loads(body)
+        return cls(fields["message"], code=fields["code"], errors=fields["errors"])
 
 
 class NotFound(Refusal):
@@ -150,3 +157,13 @@ REQUESTS: dict[str, type[Request[Any]]] = {}
 
 EVENTS: dict[str, type[Event]] = {}
 """Every event that has been declared, by routing key."""
+
+
+class CommandRefused(Event, routing_key="*.command_refused"):
+    """A command was refused and nobody waited for the answer. `*` is the owner of the command."""
+
+    queue: str
+    message_id: str
+    code: str
+    message: str
+    errors: list[dict[str, str]] = []

@@ -1,0 +1,277 @@
+"""Group commit: what arrived during the last commit shares the next transaction.
+
+One batch at a time in a process, over all its queues. Nobody waits for a batch to fill. No answer, event or
+acknowledgement leaves before the commit. Whatever spoils a batch (a refusal after a write, anything broken)
+rolls it back, and each of its messages runs alone.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+
+from shared.delivery import Delivery, Unsettled, send_answer
+from shared.handling import Work
+from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
+from shared.messages import CommandRefused, Event, Invalid, Refusal, new_id
+from shared.recovery import Recovery
+from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES
+from shared.topology import EVENTS_EXCHANGE
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+FALSE_ALARMS = 3
+"""How often a store may seem away and answer a probe at once before the message itself is blamed."""
+
+
+REUSED = "This message id was used before with other content; take a new one."
+
+
+class MessageIdReused(Refusal):
+    """The message id was used before for a command with other content."""
+
+    code = "message_id_reused"
+
+
+class _Spoiled(Exception):
+    """A message spoiled its batch, which was rolled back."""
+
+    def __init__(self, error: Exception):
+        self.error = error
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a transaction settled, for the time after its commit."""
+
+    deliveries: Sequence[Delivery]
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    settled: list[Settled] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+
+
+class Batches:
+    """Takes deliveries in hand, batch by batch, and sees each to its end."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        outbox: Outbox,
+        recovery: Recovery,
+        unsettled: Unsettled,
+        keep: timedelta,
+    ):
+        self.journal = journal
+        self.outbox = outbox
+        self.recovery = recovery
+        self.unsettled = unsettled
+        self.keep = keep
+        self.waiting: deque[Delivery] = deque()
+        self.arrived = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def add(self, delivery: Delivery) -> None:
+        self.waiting.append(delivery)
+        self.idle.clear()
+        self.arrived.set()
+
+    async def run(self) -> None:
+        while True:
+            await self.arrived.wait()
+            await self._turn([self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))])
+            if not self.waiting:
+                self.arrived.clear()
+                self.idle.set()
+
+    async def _turn(self, deliveries: list[Delivery]) -> None:
+        """Those that have been in trouble run alone, after the others and each settled before the next."""
+        ready = [delivery for delivery in deliveries if await self._fits(delivery)]
+        troubled = [one for one in ready if one.raw.redelivered or one.attempt > 1]
+        if together := [one for one in ready if one not in troubled]:
+            await self._settle(together)
+        await self._settle_singly(troubled)
+
+    async def _fits(self, delivery: Delivery) -> bool:
+        try:
+            delivery.read()
+        except Invalid as refusal:
+            await self.recovery.unfit(delivery, refusal)
+            return False
+        return True
+
+    async def _settle_singly(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in random.sample(deliveries, len(deliveries)):
+            await self._settle([delivery])
+
+    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Commit the deliveries together, as often as it takes. Those whose channel went come again."""
+        conflicts = alarms = 0
+        while deliveries := [delivery for delivery in deliveries if not delivery.lost]:
+            try:
+                await self._commit(deliveries)
+                return
+            except Conflict:
+                conflicts += 1
+                await asyncio.sleep(random.uniform(0, 0.002 * conflicts))
+            except StoreAway as away:
+                alarms = 0 if await self._wait_for_store(away) else alarms + 1
+                if alarms == FALSE_ALARMS:
+                    await self._blame(deliveries, away)
+                    return
+            except _Spoiled as spoiled:
+                await self._blame(deliveries, spoiled.error)
+                return
+
+    async def _blame(self, deliveries: Sequence[Delivery], error: Exception) -> None:
+        """One of several may be at fault: each runs alone. Alone, it is this one."""
+        if len(deliveries) > 1:
+            await self._settle_singly(deliveries)
+        elif isinstance(error, Refusal):
+            await self._refuse_afresh(deliveries[0], error)
+        else:
+            await self.recovery.broken(deliveries[0], error)
+
+    async def _wait_for_store(self, away: StoreAway) -> bool:
+        """Wait until the store answers; False if it does at once. What is in hand stays in hand."""
+        log.warning("the store is away, waiting for it", extra={"fields": {"reason": str(away)[:200]}})
+        for tries in range(1_000_000):
+            try:
+                await self.journal.probe()
+                return tries > 0
+            except StoreAway:
+                await asyncio.sleep(0.2)
+        return True
+
+    async def _commit(self, deliveries: Sequence[Delivery]) -> None:
+        started = perf_counter()
+        batch = _Batch(deliveries)
+        copies: dict[Key, Delivery] = {}
+        for delivery in deliveries:
+            copies.setdefault(delivery.key, delivery)
+        contended = any(delivery.handler.contended for delivery in deliveries)
+        async with self.journal.transaction(contended=contended) as transaction:
+            batch.outcomes |= await transaction.find(list(copies))
+            for key, delivery in copies.items():
+                if key not in batch.outcomes and not delivery.older_than(self.keep):
+                    await self._execute(delivery, transaction, batch)
+            self._refuse_reused(batch)
+            if batch.settled or batch.said:
+                await transaction.conclude(batch.settled, batch.said)
+        await self._finish(batch, perf_counter() - started)
+
+    async def _execute(self, delivery: Delivery, transaction: Transaction, batch: _Batch) -> None:
+        work = Work(
+            id=delivery.message_id,
+            actor=delivery.actor,
+            conversation=delivery.conversation,
+            now=datetime.now(UTC),
+            transaction=transaction,
+        )
+        writes = transaction.writes
+        try:
+            answer = await delivery.handler.function(delivery.message, work)
+        except (StoreAway, Conflict):
+            raise
+        except Refusal as refusal:
+            if transaction.writes != writes:
+                raise _Spoiled(refusal) from None
+            self._note_refusal(delivery, refusal, batch)
+        except Exception as error:
+            raise _Spoiled(error) from error
+        else:
+            body = answer.model_dump_json().encode() if answer is not None else b"null"
+            batch.said += [_said(event, delivery, work.now) for event in work.said]
+            self._note(delivery, Outcome("done", body, delivery.fingerprint), batch)
+
+    async def _refuse_afresh(self, delivery: Delivery, refusal: Refusal) -> None:
+        """The refusal came after a write, which is undone by now: only the refusal itself is kept."""
+
+        async def refuse(message: object, work: Work) -> None:
+            raise refusal
+
+        delivery.handler = type(delivery.handler)(delivery.handler.message, refuse, False)
+        await self._settle([delivery])
+
+    def _note(self, delivery: Delivery, outcome: Outcome, batch: _Batch) -> None:
+        batch.outcomes[delivery.key] = outcome
+        batch.settled.append(Settled(delivery.key, delivery.actor, outcome))
+
+    def _note_refusal(self, delivery: Delivery, refusal: Refusal, batch: _Batch) -> None:
+        self._note(delivery, Outcome("refused", refusal.to_json(), delivery.fingerprint), batch)
+        self._say_refused(delivery, refusal, batch)
+
+    def _refuse_reused(self, batch: _Batch) -> None:
+        for delivery in batch.deliveries:
+            outcome = batch.outcomes.get(delivery.key)
+            if outcome and outcome.fingerprint != delivery.fingerprint:
+                self._say_refused(delivery, MessageIdReused(REUSED), batch)
+
+    def _say_refused(self, delivery: Delivery, refusal: Refusal, batch: _Batch) -> None:
+        """What nobody waits to hear is said as an event, for people to find on the page."""
+        message = delivery.handler.message
+        if delivery.raw.reply_to or issubclass(message, Event):
+            return
+        event = CommandRefused(
+            queue=delivery.queue,
+            message_id=delivery.message_id,
+            code=refusal.code,
+            message=refusal.message,
+            errors=refusal.errors,
+        )
+        batch.said.append(_said(event, delivery, datetime.now(UTC), f"{message.owner()}.command_refused"))
+
+    async def _finish(self, batch: _Batch, seconds: float) -> None:
+        """Answers, events and acknowledgements leave together, in one write each."""
+        ended = []
+        for delivery in batch.deliveries:
+            outcome = batch.outcomes.get(delivery.key)
+            if outcome is None:
+                await self.recovery.bury(delivery, f"too_old: sent more than {self.keep} ago")
+                continue
+            ended.append(delivery)
+            self._answer(delivery, outcome)
+            MESSAGES.labels(delivery.name, outcome.ending).inc()
+            MESSAGE_SECONDS.labels(delivery.name).observe(seconds)
+            log.info(
+                outcome.ending,
+                extra={
+                    "fields": {
+                        "message": delivery.name,
+                        "message_id": delivery.message_id,
+                        "conversation": delivery.conversation,
+                        "seconds": round(seconds, 4),
+                    }
+                },
+            )
+        BATCH_SIZE.observe(len(batch.deliveries))
+        self.outbox.send(batch.said)
+        await self.unsettled.acknowledge(ended)
+
+    def _answer(self, delivery: Delivery, outcome: Outcome) -> None:
+        if outcome.fingerprint != delivery.fingerprint:
+            send_answer(self.recovery.publisher, delivery, "Refusal", MessageIdReused(REUSED).to_json())
+        elif outcome.ending == "done":
+            kind = getattr(delivery.handler.message, "answer", type(None)).__name__
+            send_answer(self.recovery.publisher, delivery, kind, outcome.answer)
+        else:
+            send_answer(self.recovery.publisher, delivery, "Refusal", outcome.answer)
+
+
+def _said(event: Event, delivery: Delivery, now: datetime, routing_key: str = "") -> Said:
+    return Said(
+        id=new_id(),
+        exchange=EVENTS_EXCHANGE,
+        routing_key=routing_key or event.routing_key,
+        type=type(event).__name__,
+        conversation=delivery.conversation,
+        causation=delivery.message_id,
+        traceparent=delivery.traceparent,
+        body=event.model_dump_json().encode(),
+        said_at=now,
+    )

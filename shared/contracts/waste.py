@@ -1,0 +1,343 @@
+"""Waste: what waste_service hears, answers and says.
+
+Wherever a message takes the id of an organization or a storage it takes its name as well. Answers and
+events show a place by its name, with its id beside it. Amounts have the unit their users agreed on. A JSON
+number is read as a double (RFC 8259, section 6); an amount sent as a string is read digit by digit.
+"""
+
+from typing import Annotated
+from unicodedata import normalize
+from uuid import UUID
+
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+
+from shared.messages import Answer, Command, Event, Name, NotFound, Number, Query, Refusal
+
+
+def _composed(value: object) -> object:
+    return normalize("NFC", value) if isinstance(value, str) else value
+
+
+PlaceName = Annotated[Name, BeforeValidator(_composed)]
+"""The name of an organization or a storage, in Unicode's composed form: what looks equal is equal."""
+
+IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
+"""Points at an organization or a storage."""
+
+KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+"""The short name of a kind of waste, e.g. `bio`."""
+
+Amount = Annotated[Number, Field(gt=0, le=1_000_000_000, decimal_places=3)]
+"""More than 0, at most 10⁹, at most three places; a JSON number or a string."""
+
+Amounts = Annotated[dict[KindCode, Amount], Field(min_length=1, max_length=100)]
+"""Amounts by kind."""
+
+Metres = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
+
+
+class OrganizationNotFound(NotFound):
+    """There is no organization with that id or name."""
+
+
+class StorageNotFound(NotFound):
+    """There is no storage with that id or name."""
+
+
+class PlaceNotFound(NotFound):
+    """There is neither an organization nor a storage with that id or name."""
+
+
+class GenerationNotFound(NotFound):
+    """There is no generation of waste with that id."""
+
+
+class UnknownKind(Refusal):
+    """The kind of waste is not registered."""
+
+    code = "unknown_kind"
+
+
+class KindExists(Refusal):
+    """A kind with that code is registered already."""
+
+    code = "kind_exists"
+
+
+class NameTaken(Refusal):
+    """An organization or a storage has that name already."""
+
+    code = "name_taken"
+
+
+class NameLooksLikeId(Refusal):
+    """A name must not be readable as an id, since messages take either."""
+
+    code = "name_looks_like_id"
+
+
+class RoadToItself(Refusal):
+    """A road leads from one place to another."""
+
+    code = "road_to_itself"
+
+
+class RoadExists(Refusal):
+    """A road leads that way already; a two-way road leads both ways."""
+
+    code = "road_exists"
+
+
+class Kind(Answer):
+    """A kind of waste."""
+
+    code: KindCode
+    title: str
+    version: int = 1
+
+
+class Organization(Answer):
+    """Generates waste."""
+
+    id: UUID
+    name: str
+    created_at: AwareDatetime
+    version: int = 1
+
+
+class Storage(Answer):
+    """Takes the kinds of waste that its capacity lists. Its version grows with each placement in it."""
+
+    id: UUID
+    name: str
+    capacity: dict[KindCode, Number]
+    room: dict[KindCode, Number]
+    created_at: AwareDatetime
+    version: int
+
+
+class Road(Answer):
+    """Joins two places, one way or both ways."""
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    id: UUID
+    origin: str = Field(alias="from")
+    origin_id: UUID = Field(alias="from_id")
+    destination: str = Field(alias="to")
+    destination_id: UUID = Field(alias="to_id")
+    metres: int
+    two_way: bool
+    created_at: AwareDatetime
+    version: int = 1
+
+
+class Placement(Answer):
+    """An amount of one kind that went to one storage, by the way that was shortest at that time."""
+
+    storage: str
+    storage_id: UUID
+    kind: KindCode
+    amount: Number
+    distance_metres: int
+
+
+class Generation(Answer):
+    """What an organization generated at once: amounts = placements + unplaced, for each kind, at any time.
+
+    What is unplaced waits for room; the version grows when some of it is placed later.
+    """
+
+    id: UUID
+    organization: str
+    organization_id: UUID
+    amounts: dict[KindCode, Number]
+    placements: list[Placement]
+    unplaced: dict[KindCode, Number]
+    created_at: AwareDatetime
+    version: int
+
+
+class StorageInView(Answer):
+    """A storage as an organization sees it: how far, how much room. No distance: no road leads there."""
+
+    id: UUID
+    name: str
+    distance_metres: int | None
+    room: dict[KindCode, Number]
+    capacity: dict[KindCode, Number]
+
+
+class Kinds(Answer):
+    """All kinds of waste, in the order of their codes."""
+
+    items: list[Kind]
+
+
+class Organizations(Answer):
+    """All organizations, in the order of registration."""
+
+    items: list[Organization]
+
+
+class Storages(Answer):
+    """All storages, in the order of registration."""
+
+    items: list[Storage]
+
+
+class Roads(Answer):
+    """All roads, in the order they were added."""
+
+    items: list[Road]
+
+
+class Generations(Answer):
+    """What an organization generated, the latest first."""
+
+    items: list[Generation]
+
+
+class StoragesInView(Answer):
+    """All storages, the nearest first, those out of reach last."""
+
+    items: list[StorageInView]
+
+
+class RegisterKind(Command[Kind], queue="waste.register_kind", refusals=(KindExists,)):
+    """Register a kind of waste."""
+
+    code: KindCode
+    title: Name
+
+
+class RegisterOrganization(
+    Command[Organization], queue="waste.register_organization", refusals=(NameTaken, NameLooksLikeId)
+):
+    """Register an organization."""
+
+    name: PlaceName
+
+
+class RegisterStorage(
+    Command[Storage], queue="waste.register_storage", refusals=(NameTaken, NameLooksLikeId, UnknownKind)
+):
+    """Register a storage; a kind that its capacity does not list is not taken."""
+
+    name: PlaceName
+    capacity: Amounts
+
+
+class AddRoad(Command[Road], queue="waste.add_road", refusals=(PlaceNotFound, RoadToItself, RoadExists)):
+    """Add a road; waste that waited for one is placed at once."""
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    origin: IdOrName = Field(alias="from")
+    destination: IdOrName = Field(alias="to")
+    metres: Metres
+    two_way: StrictBool = False
+
+
+class GenerateWaste(
+    Command[Generation], queue="waste.generate_waste", refusals=(OrganizationNotFound, UnknownKind)
+):
+    """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
+
+    organization: IdOrName
+    amounts: Amounts
+
+
+class GetOrganization(Query[Organization], queue="waste.get_organization", refusals=(OrganizationNotFound,)):
+    """Look an organization up."""
+
+    organization: IdOrName
+
+
+class GetStorage(Query[Storage], queue="waste.get_storage", refusals=(StorageNotFound,)):
+    """Look a storage up, with its room by kind."""
+
+    storage: IdOrName
+
+
+class GetGeneration(Query[Generation], queue="waste.get_generation", refusals=(GenerationNotFound,)):
+    """Look up where the waste of one generation went."""
+
+    generation: UUID
+
+
+class ListKinds(Query[Kinds], queue="waste.list_kinds"):
+    """List the kinds of waste."""
+
+
+class ListOrganizations(Query[Organizations], queue="waste.list_organizations"):
+    """List the organizations."""
+
+
+class ListStorages(Query[Storages], queue="waste.list_storages"):
+    """List the storages with their room by kind."""
+
+
+class ListRoads(Query[Roads], queue="waste.list_roads"):
+    """List the roads."""
+
+
+class ListGenerations(Query[Generations], queue="waste.list_generations", refusals=(OrganizationNotFound,)):
+    """List what an organization generated, the latest first."""
+
+    organization: IdOrName
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class FindStorages(Query[StoragesInView], queue="waste.find_storages", refusals=(OrganizationNotFound,)):
+    """Find what an organization sees of all storages: how far each one is, how much room it has."""
+
+    organization: IdOrName
+
+
+class KindRegistered(Event, routing_key="waste.kind_registered"):
+    """A kind of waste was registered."""
+
+    kind: Kind
+
+
+class OrganizationRegistered(Event, routing_key="waste.organization_registered"):
+    """An organization was registered."""
+
+    organization: Organization
+
+
+class StorageRegistered(Event, routing_key="waste.storage_registered"):
+    """A storage was registered."""
+
+    storage: Storage
+
+
+class RoadAdded(Event, routing_key="waste.road_added"):
+    """A road was added."""
+
+    road: Road
+
+
+class WasteGenerated(Event, routing_key="waste.waste_generated"):
+    """An organization generated waste; the first placements are in it."""
+
+    generation: Generation
+
+
+class WasteStored(Event, routing_key="waste.waste_stored"):
+    """An amount of waste went to a storage: one event for each placement.
+
+    The versions are those of the generation and of the storage after this placement.
+    """
+
+    generation_id: UUID
+    generation_version: int
+    organization: str
+    organization_id: UUID
+    storage: str
+    storage_id: UUID
+    storage_version: int
+    kind: KindCode
+    amount: Number
+    distance_metres: int

@@ -1,0 +1,162 @@
+"""One message as it arrived: who sent it, what it says, and where its acknowledgement goes.
+
+Acknowledging is grouped: one frame for all deliveries of a channel up to a tag. That is right only when every
+earlier delivery of the channel is settled, which `Unsettled` knows.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import aiormq
+from aio_pika.abc import AbstractIncomingMessage
+from pamqp.commands import Basic
+from pydantic import ValidationError
+
+from shared.bus import Publisher
+from shared.handling import DIRECT, Handler
+from shared.journal import Key
+from shared.messages import Invalid
+
+SPEAK_FOR_OTHERS = ("gateway", "desk_service")
+"""Broker users whose word on who acts is believed; RabbitMQ checks `user_id` against the connection."""
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A message in hand. `message` is None until `read` has made the contract's model of the body."""
+
+    handler: Handler
+    queue: str
+    raw: AbstractIncomingMessage
+    message_id: str
+    actor: str
+    attempt: int
+    errors: list[str]
+    fingerprint: bytes
+    message: Any = field(default=None)
+
+    @property
+    def key(self) -> Key:
+        return self.queue, self.message_id
+
+    @property
+    def conversation(self) -> str:
+        return self.raw.correlation_id or self.message_id
+
+    @property
+    def traceparent(self) -> str:
+        return str(self.raw.headers.get("traceparent", ""))[:55]
+
+    @property
+    def name(self) -> str:
+        return self.handler.message.__name__
+
+    @property
+    def lost(self) -> bool:
+        """Its channel has closed: the broker will deliver it again, here or elsewhere."""
+        return bool(self.raw.channel.is_closed)
+
+    def older_than(self, age: timedelta) -> bool:
+        sent = self.raw.timestamp
+        return sent is not None and datetime.now(UTC) - sent.replace(tzinfo=UTC) > age
+
+    def read(self) -> None:
+        """Make the model of the body, whatever the content type says; `Invalid` names what does not fit."""
+        if "\x00" in self.message_id:
+            raise Invalid("The message_id holds a NUL character; give it another one.")
+        try:
+            self.message = self.handler.message.model_validate_json(
+                self.raw.body.removeprefix(b"\xef\xbb\xbf")
+            )
+        except ValidationError as error:
+            raise invalid(error) from None
+
+
+def invalid(error: ValidationError) -> Invalid:
+    """What pydantic found, in the system's own words."""
+    errors = [
+        {"field": ".".join(map(str, found["loc"])), "message": found["msg"]}
+        for found in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+    ]
+    named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors[:3])
+    return Invalid(f"The message does not fit its contract: {named}.", errors=errors)
+
+
+def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_user: str) -> Delivery:
+    """Take the envelope apart. What only the system may say is dropped when somebody else says it."""
+    trusted = raw.user_id == own_user or raw.user_id in SPEAK_FOR_OTHERS
+    headers = raw.headers if trusted else {}
+    attempt = headers.get("attempt", 1)
+    return Delivery(
+        handler=handler,
+        queue=queue,
+        raw=raw,
+        message_id=raw.message_id or uuid4().hex,
+        actor=str(headers.get("actor", DIRECT)),
+        attempt=attempt if isinstance(attempt, int) else 1,
+        errors=[str(error) for error in _list(headers.get("errors"))],
+        fingerprint=hashlib.blake2b(raw.body, digest_size=16).digest(),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def send_answer(publisher: Publisher, delivery: Delivery, kind: str, body: bytes) -> None:
+    """Answer whoever asked, if somebody did. Who misses an answer asks again with the same id."""
+    if not delivery.raw.reply_to:
+        return
+    properties = Basic.Properties(
+        content_type="application/json",
+        correlation_id=delivery.raw.correlation_id or delivery.message_id,
+        message_id=delivery.message_id,
+        message_type=kind,
+        app_id=publisher.process,
+        user_id=publisher.user,
+        timestamp=datetime.now(UTC),
+    )
+    publisher.publish("", delivery.raw.reply_to, body, properties, mandatory=False)
+
+
+class Unsettled:
+    """The deliveries of a process that are not acknowledged yet, by channel and in order of their tags."""
+
+    def __init__(self) -> None:
+        self.tags: dict[Any, dict[int, None]] = {}
+
+    def add(self, delivery: Delivery) -> None:
+        channel = delivery.raw.channel
+        if channel not in self.tags:
+            self.tags = {known: tags for known, tags in self.tags.items() if not known.is_closed}
+            self.tags[channel] = {}
+        self.tags[channel][_tag(delivery)] = None
+
+    async def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
+        """Acknowledge in as few frames as is right. What cannot be acknowledged comes again."""
+        by_channel: dict[Any, list[int]] = {}
+        for delivery in deliveries:
+            by_channel.setdefault(delivery.raw.channel, []).append(_tag(delivery))
+        for channel, tags in by_channel.items():
+            outstanding = self.tags.get(channel, {})
+            for tag in tags:
+                outstanding.pop(tag, None)
+            first_open = next(iter(outstanding), max(tags) + 1)
+            done = [tag for tag in tags if tag < first_open]
+            try:
+                if done:
+                    await channel.basic_ack(max(done), multiple=True, wait=False)
+                for tag in tags:
+                    if tag > first_open:
+                        await channel.basic_ack(tag, wait=False)
+            except (aiormq.exceptions.AMQPError, RuntimeError, ConnectionError):
+                pass  # the channel has gone, and with it the deliveries
+
+
+def _tag(delivery: Delivery) -> int:
+    assert delivery.raw.delivery_tag is not None
+    return delivery.raw.delivery_tag

@@ -1,0 +1,94 @@
+"""Is this process alive, is it ready, what has it counted.
+
+Ready is what probes found out, each second, with a limit: a frozen peer looks connected for half a minute.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from shared.bus import Unconfirmed
+from shared.journal import Conflict, StoreAway
+from shared.telemetry import DEPENDENCY_UP
+
+log = logging.getLogger(__name__)
+
+PROBE_EVERY = 1.0
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclass
+class Dependency:
+    """Something this process needs, and what the last probe of it found."""
+
+    name: str
+    probe: Callable[[], Awaitable[None]]
+    up: bool = False
+    reason: str = "not probed yet"
+    since: float = field(default_factory=monotonic)
+
+    async def keep_probing(self) -> None:
+        while True:
+            await self.probe_once()
+            await asyncio.sleep(PROBE_EVERY)
+
+    async def probe_once(self) -> None:
+        try:
+            await self.probe()
+        except (Unconfirmed, StoreAway, Conflict) as error:
+            self._note(False, str(error)[:200])
+        except Exception as error:
+            log.exception("probing %s", self.name)
+            self._note(False, repr(error)[:200])
+        else:
+            self._note(True, "")
+
+    def _note(self, up: bool, reason: str) -> None:
+        if up != self.up:
+            self.since = monotonic()
+        self.up, self.reason = up, reason
+        DEPENDENCY_UP.labels(self.name).set(up)
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = {"up": self.up, "for_seconds": round(monotonic() - self.since, 1)}
+        return report if self.up else report | {"reason": self.reason}
+
+
+class Health:
+    """What `/health/live`, `/health/ready` and `/metrics` of every process answer."""
+
+    def __init__(self, dependencies: Iterable[Dependency]):
+        self.dependencies = list(dependencies)
+        self.stage = "starting"
+
+    @property
+    def ready(self) -> bool:
+        return self.stage == "running" and all(dependency.up for dependency in self.dependencies)
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "ready": self.ready,
+            "stage": self.stage,
+            "dependencies": {one.name: one.report() for one in self.dependencies},
+        }
+
+    async def live(self, scope: dict[str, Any], receive: object, send: Send) -> None:
+        await _respond(send, 200, b'{"alive":true}')
+
+    async def readiness(self, scope: dict[str, Any], receive: object, send: Send) -> None:
+        await _respond(send, 200 if self.ready else 503, orjson.dumps(self.report()))
+
+    async def metrics(self, scope: dict[str, Any], receive: object, send: Send) -> None:
+        await _respond(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
+
+
+async def _respond(send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,202 @@
+"""Inbox and outbox: what makes a command's effect exactly one.
+
+The inbox row of a command, its change and its outbox rows are written in ONE transaction. A repeat finds the
+row and is answered from it. What was committed is published, by the process that committed it or, after a
+crash, by whichever process finds the row old. The forms for each kind of store stand in `journal_*.py`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from pamqp.commands import Basic
+from pamqp.common import FieldTable
+
+from shared.bus import Publisher
+from shared.telemetry import OUTBOX_AGE, OUTBOX_ROWS
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""What a command is known by: its queue and its message id."""
+
+
+class StoreAway(Exception):
+    """The store cannot be reached at the moment. No attempt is charged to anybody."""
+
+
+class Conflict(Exception):
+    """Two transactions were in each other's way; nothing was written, and it can be repeated at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended, as the inbox keeps it. `answer` is the JSON that whoever asked gets."""
+
+    ending: Literal["done", "refused", "failed"]
+    answer: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A command that ended in this batch, with what the inbox is to remember of it."""
+
+    key: Key
+    actor: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An event on its way out, as the outbox keeps it."""
+
+    id: UUID
+    exchange: str
+    routing_key: str
+    type: str
+    conversation: str
+    causation: str
+    traceparent: str
+    body: bytes
+    said_at: datetime
+
+
+class Transaction(Protocol):
+    """One batch's transaction. `writes` counts what the stores wrote; their own methods are their own."""
+
+    writes: int
+
+    async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
+        """The outcomes of those of the commands that have ended before."""
+
+    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
+        """Write inbox and outbox. `Conflict` if another process has ended one of the commands meanwhile."""
+
+
+class Journal(Protocol):
+    """A service's inbox and outbox in its own store."""
+
+    def transaction(self, *, contended: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Committed at the end, rolled back on an error; `StoreAway` and `Conflict` as they happen."""
+
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        """A connection for queries, outside any batch."""
+
+    async def probe(self) -> None:
+        """Ask the store something trivial, at most 2 s; `StoreAway` if it does not answer."""
+
+    async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
+        """Remember that a command broke and when it is tried again."""
+
+    async def give_up(self, settled: Settled) -> None:
+        """Remember that a command was given up."""
+
+    async def clear(self, ids: Sequence[UUID]) -> None:
+        """Forget outbox rows whose publishing was confirmed."""
+
+    async def stranded(self, older_than: timedelta) -> list[Said]:
+        """At most 500 outbox rows that nobody has cleared since, the oldest first; others get them later."""
+
+    async def backlog(self) -> tuple[int, float]:
+        """How many outbox rows there are, and the age of the oldest in seconds."""
+
+    async def purge(self, keep: timedelta) -> None:
+        """Forget inbox rows older than that, in chunks."""
+
+
+class Outbox:
+    """Publishes what was committed, and clears what is known to have arrived."""
+
+    CLEAR_EVERY = 0.2
+    RELAY_EVERY = 2.0
+    STRANDED_AFTER = timedelta(seconds=5)
+
+    def __init__(self, journal: Journal, publisher: Publisher, service: str):
+        self.journal = journal
+        self.publisher = publisher
+        self.service = service
+        self.arrived: list[UUID] = []
+
+    def send(self, said: Sequence[Said]) -> list["asyncio.Future[Any]"]:
+        """Publish; each row is cleared some time after the broker has confirmed it."""
+        return [self._send_one(event) for event in said]
+
+    def _send_one(self, event: Said) -> "asyncio.Future[Any]":
+        confirmed = self.publisher.publish(
+            event.exchange,
+            event.routing_key,
+            event.body,
+            _properties(event, self.service, self.publisher.user),
+            mandatory=event.exchange == "",
+        )
+        confirmed.add_done_callback(lambda done: self._note(done, event.id))
+        return confirmed
+
+    def _note(self, confirmed: "asyncio.Future[Any]", event: UUID) -> None:
+        if not confirmed.cancelled() and confirmed.exception() is None:
+            self.arrived.append(event)
+
+    async def keep_clearing(self) -> None:
+        while True:
+            await asyncio.sleep(self.CLEAR_EVERY)
+            await self.clear()
+
+    async def clear(self) -> None:
+        arrived, self.arrived = self.arrived, []
+        if not arrived:
+            return
+        try:
+            await self.journal.clear(arrived)
+        except (StoreAway, Conflict):
+            self.arrived += arrived
+
+    async def keep_relaying(self) -> None:
+        """Send what a crash, a lost connection or an unconfirmed publish left behind."""
+        while True:
+            await asyncio.sleep(self.RELAY_EVERY)
+            try:
+                await self.relay()
+            except (StoreAway, Conflict) as error:
+                log.debug("relaying waits: %r", error)
+
+    async def relay(self) -> None:
+        rows, age = await self.journal.backlog()
+        OUTBOX_ROWS.set(rows)
+        OUTBOX_AGE.set(age)
+        if age < self.STRANDED_AFTER.total_seconds() or not self.publisher.connected:
+            return
+        if stranded := await self.journal.stranded(self.STRANDED_AFTER):
+            await asyncio.wait(self.send(stranded))
+            await self.clear()
+            log.info("sent events that were left behind", extra={"fields": {"events": len(stranded)}})
+
+
+def _properties(event: Said, service: str, user: str) -> Basic.Properties:
+    """CloudEvents 1.0 attributes have the names of its AMQP binding, which is written for AMQP 1.0."""
+    headers: FieldTable = {
+        "causation-id": event.causation,
+        "cloudEvents_specversion": "1.0",
+        "cloudEvents_id": str(event.id),
+        "cloudEvents_source": f"/{service}",
+        "cloudEvents_type": event.routing_key,
+        "cloudEvents_time": event.said_at.isoformat(),
+    }
+    if event.traceparent:
+        headers["traceparent"] = event.traceparent
+    return Basic.Properties(
+        content_type="application/json",
+        delivery_mode=2,
+        message_id=str(event.id),
+        correlation_id=event.conversation,
+        timestamp=event.said_at,
+        message_type=event.type,
+        app_id=service,
+        user_id=user,
+        headers=headers,
+    )

@@ -1,0 +1,308 @@
+"""Inbox and outbox in PostgreSQL, and the transaction that SQL stores read and write in.
+
+The kernel drives BEGIN and COMMIT itself on a driver connection of its own choosing, so that SQLAlchemy's
+statements and the kernel's hot ones (asyncpg, prepared once) share one transaction.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.handling import Work
+from shared.journal import Conflict, Key, Outcome, Said, Settled, StoreAway
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 2.0
+STATEMENT_SECONDS = 30.0
+ADVISORY_LOCK = 0x_C0_4E_7E_40
+"""The one lock of a service's database (each service has a database of its own)."""
+
+_FIND = """
+SELECT queue, message_id, outcome, answer, fingerprint FROM inbox
+WHERE (queue, message_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+AND outcome IN ('done', 'refused')"""
+
+_CONCLUDE = """
+WITH settled AS (
+    INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
+    ON CONFLICT (queue, message_id) DO UPDATE
+    SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
+        fingerprint = excluded.fingerprint, error = NULL, due_at = NULL, noted_at = now()
+    WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
+    RETURNING 1
+), said AS (
+    INSERT INTO outbox (id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at)
+    SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+                         $13::text[], $14::bytea[], $15::timestamptz[])
+)
+SELECT count(*) FROM settled"""
+
+_NOTE_ATTEMPT = """
+INSERT INTO inbox (queue, message_id, actor, attempt, due_at, error) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (queue, message_id) DO UPDATE
+SET attempt = excluded.attempt, due_at = excluded.due_at, error = excluded.error, outcome = NULL,
+    noted_at = now()
+WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'"""
+
+_STRANDED = """
+UPDATE outbox SET sent_at = now() WHERE id IN (
+    SELECT id FROM outbox WHERE sent_at < now() - $1::interval ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED)
+RETURNING id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at"""
+
+_BACKLOG = """
+SELECT count(*), coalesce(extract(epoch FROM now() - min(said_at)), 0)::float FROM outbox"""
+
+_CLEAR = """
+WITH lazily AS (SELECT set_config('synchronous_commit', 'off', true))
+DELETE FROM outbox USING lazily WHERE id = ANY($1)"""
+# A deletion lost in a crash is repeated by the relay; nothing hangs on it, so no commit waits for the disk.
+
+_PURGE = """
+DELETE FROM inbox WHERE (queue, message_id) IN (
+    SELECT queue, message_id FROM inbox WHERE noted_at < now() - $1::interval LIMIT 1000)"""
+
+
+def create_journal() -> None:
+    """The kernel's tables, for the first migration of a SQL service."""
+    op.create_table(
+        "inbox",
+        sa.Column("queue", sa.Text, primary_key=True),
+        sa.Column("message_id", sa.Text, primary_key=True),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary),
+        sa.Column("outcome", sa.Text, comment="done, refused, failed; null while it is being retried"),
+        sa.Column("answer", sa.LargeBinary),
+        sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("due_at", sa.DateTime(timezone=True)),
+        sa.Column("error", sa.Text),
+        sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    )
+    op.create_index("inbox_noted_at", "inbox", ["noted_at"], postgresql_using="brin")
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("exchange", sa.Text, nullable=False),
+        sa.Column("routing_key", sa.Text, nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("conversation", sa.Text, nullable=False),
+        sa.Column("causation", sa.Text, nullable=False),
+        sa.Column("traceparent", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    )
+
+
+class SqlTransaction:
+    """What SQL stores read and write in. `memory` lives exactly as long: what was read once for a batch."""
+
+    def __init__(self, connection: AsyncConnection, driver: "asyncpg.Connection[Any]"):
+        self.connection = connection
+        self.driver = driver
+        self.memory: dict[Any, Any] = {}
+        self.writes = 0
+        self.waiting: dict[sa.Executable, list[Mapping[str, Any]]] = {}
+
+    async def read(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+    ) -> sa.CursorResult[Any]:
+        """Run a statement that returns rows. What waits to be written is sent first."""
+        await self.flush()
+        with _translated(self.driver):
+            return await self.connection.execute(statement, parameters)
+
+    def write(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> None:
+        """Have a statement run before the next read or the commit.
+
+        Writes of a batch leave grouped by statement object, in the order of each one's first use.
+        """
+        self.writes += 1
+        self.waiting.setdefault(statement, []).append(parameters)
+
+    async def flush(self) -> None:
+        waiting, self.waiting = self.waiting, {}
+        with _translated(self.driver):
+            for statement, parameters in waiting.items():
+                await self.connection.execute(statement, parameters)
+
+    async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
+        queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
+        with _translated(self.driver):
+            rows = await self.driver.fetch(_FIND, queues, ids)
+        return {
+            (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
+            for row in rows
+        }
+
+    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
+        await self.flush()
+        ordered = sorted(settled, key=lambda one: one.key)  # so that two processes meet in one order
+        with _translated(self.driver):
+            count = await self.driver.fetchval(_CONCLUDE, *_settled_columns(ordered), *_said_columns(said))
+        if count != len(settled):
+            raise Conflict("another process has ended one of these commands")
+
+
+def _settled_columns(settled: Sequence[Settled]) -> tuple[list[Any], ...]:
+    return (
+        [one.key[0] for one in settled],
+        [one.key[1] for one in settled],
+        [one.actor for one in settled],
+        [one.outcome.ending for one in settled],
+        [one.outcome.answer for one in settled],
+        [one.outcome.fingerprint for one in settled],
+    )
+
+
+def _said_columns(said: Sequence[Said]) -> tuple[list[Any], ...]:
+    return (
+        [one.id for one in said],
+        [one.exchange for one in said],
+        [one.routing_key for one in said],
+        [one.type for one in said],
+        [one.conversation for one in said],
+        [one.causation for one in said],
+        [one.traceparent for one in said],
+        [one.body for one in said],
+        [one.said_at for one in said],
+    )
+
+
+def sql(work: Work) -> SqlTransaction:
+    """The transaction of a message's work, for the stores of SQL services."""
+    assert isinstance(work.transaction, SqlTransaction), "this service's journal is not SQL"
+    return work.transaction
+
+
+class SqlJournal:
+    """A service's PostgreSQL database."""
+
+    def __init__(self, url: str, *, connections: int = 10):
+        """`url` as people write it: `postgresql://user:password@host:port/database`."""
+        self.engine: AsyncEngine = create_async_engine(
+            sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
+            pool_size=connections,
+            max_overflow=0,
+            connect_args={"command_timeout": STATEMENT_SECONDS, "timeout": 5},
+        )
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self, *, contended: bool = False) -> AsyncIterator[SqlTransaction]:
+        lock = f"; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})" if contended else ""
+        async with self.reading() as transaction:
+            try:
+                with _translated(transaction.driver):
+                    await transaction.driver.execute(f"BEGIN{lock}")
+                yield transaction
+                with _translated(transaction.driver):
+                    status = await transaction.driver.execute("COMMIT")
+                assert status == "COMMIT", "a statement failed and its error was swallowed"
+            except BaseException:
+                await _roll_back(transaction)
+                raise
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[SqlTransaction]:
+        connection = self.engine.connect()
+        with _translated():
+            await connection.start()
+        try:
+            raw = await connection.get_raw_connection()
+            yield SqlTransaction(connection, cast("asyncpg.Connection[Any]", raw.driver_connection))
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _own(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """A connection for the kernel's own statements, each a transaction."""
+        async with self.reading() as transaction:
+            with _translated(transaction.driver):
+                yield transaction.driver
+
+    async def probe(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS), self._own() as driver:
+                await driver.fetchval("SELECT 1")
+        except TimeoutError:
+            raise StoreAway("the database did not answer in time") from None
+
+    async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
+        async with self._own() as driver:
+            await driver.execute(_NOTE_ATTEMPT, *key, actor, attempt, due, error.replace("\x00", "\\0"))
+
+    async def give_up(self, settled: Settled) -> None:
+        async with self.transaction() as transaction:
+            await transaction.conclude([settled], [])
+
+    async def clear(self, ids: Sequence[UUID]) -> None:
+        async with self._own() as driver:
+            await driver.execute(_CLEAR, list(ids))
+
+    async def stranded(self, older_than: timedelta) -> list[Said]:
+        async with self._own() as driver:
+            rows = await driver.fetch(_STRANDED, older_than)
+        return sorted((Said(*row.values()) for row in rows), key=lambda said: said.id)
+
+    async def backlog(self) -> tuple[int, float]:
+        async with self._own() as driver:
+            row = await driver.fetchrow(_BACKLOG)
+        assert row is not None
+        return row[0], row[1]
+
+    async def purge(self, keep: timedelta) -> None:
+        async with self._own() as driver:
+            while await driver.execute(_PURGE, keep) == "DELETE 1000":
+                pass
+
+
+async def _roll_back(transaction: SqlTransaction) -> None:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await transaction.driver.execute("ROLLBACK")
+    except Exception as error:  # the server rolls back what a lost connection left open
+        log.debug("rolling back: %r", error)
+        await transaction.connection.invalidate()
+
+
+AWAY_STATES = ("08", "53", "57P", "58")
+"""SQLSTATE classes: connection, resources (disk, memory, connections), shutdown, system."""
+CONFLICT_STATES = ("40001", "40P01")
+"""Serialization failure, deadlock detected."""
+
+
+@contextmanager
+def _translated(driver: "asyncpg.Connection[Any] | None" = None) -> Iterator[None]:
+    """Say of a driver's error what the kernel has to know: is the store away, or was it a conflict?"""
+    try:
+        yield
+    except Exception as error:
+        causes = list(_causes(error))
+        state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
+        if state.startswith(CONFLICT_STATES):
+            raise Conflict(str(error)) from error
+        unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
+        if state.startswith(AWAY_STATES) or unreachable or (driver and driver.is_closed()):
+            raise StoreAway(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+def _causes(error: BaseException | None) -> Iterator[Any]:
+    """SQLAlchemy wraps its adapter's error, which was raised from asyncpg's."""
+    while error is not None:
+        yield error
+        error = getattr(error, "orig", None) or error.__cause__

@@ -1,0 +1,94 @@
+"""Queries: answered at once, from a connection of their own, or not at all.
+
+No inbox, no retries, no dead letters: who asked asks again. While the store is away they are refused as
+`unavailable` without waiting for it.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from shared.bus import Publisher
+from shared.delivery import Delivery, Unsettled, send_answer
+from shared.handling import Work
+from shared.health import Dependency
+from shared.journal import Conflict, Journal, StoreAway, Transaction
+from shared.messages import Failed, Invalid, Refusal, Unavailable
+from shared.telemetry import MESSAGES
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4
+AT_ONCE = 16
+
+
+class Queries:
+    """Answers queries, a few on each of a few connections."""
+
+    def __init__(self, journal: Journal, store: Dependency, publisher: Publisher, unsettled: Unsettled):
+        self.journal = journal
+        self.store = store
+        self.publisher = publisher
+        self.unsettled = unsettled
+        self.waiting: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    def add(self, delivery: Delivery) -> None:
+        self.waiting.put_nowait(delivery)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    async def drained(self) -> None:
+        await self.waiting.join()
+
+    async def _work(self) -> None:
+        while True:
+            deliveries = [await self.waiting.get()]
+            while not self.waiting.empty() and len(deliveries) < AT_ONCE:
+                deliveries.append(self.waiting.get_nowait())
+            await self._answer_all(deliveries)
+            await self.unsettled.acknowledge(deliveries)
+            for _ in deliveries:
+                self.waiting.task_done()
+
+    async def _answer_all(self, deliveries: list[Delivery]) -> None:
+        unanswered = list(deliveries)
+        try:
+            if not self.store.up:
+                raise StoreAway("the last probe failed")
+            async with self.journal.reading() as transaction:
+                while unanswered:
+                    await self._answer(unanswered[0], transaction)
+                    unanswered.pop(0)
+        except (StoreAway, Conflict) as error:
+            log.warning(
+                "queries refused", extra={"fields": {"queries": len(unanswered), "reason": str(error)}}
+            )
+            refusal = Unavailable("The store cannot be reached at the moment; try again in a few seconds.")
+            for delivery in unanswered:
+                self._refuse(delivery, refusal)
+
+    async def _answer(self, delivery: Delivery, transaction: Transaction) -> None:
+        work = Work(
+            delivery.message_id, delivery.actor, delivery.conversation, datetime.now(UTC), transaction
+        )
+        try:
+            delivery.read()
+            answer = await delivery.handler.function(delivery.message, work)
+        except (StoreAway, Conflict):
+            raise
+        except Refusal as refusal:
+            self._refuse(delivery, refusal)
+        except Exception as error:
+            log.error("broke", extra={"fields": {"message": delivery.name}}, exc_info=error)
+            self._refuse(delivery, Failed(f"{delivery.name} could not be answered; the log says why."))
+        else:
+            assert answer is not None, "a query has an answer"
+            send_answer(self.publisher, delivery, type(answer).__name__, answer.model_dump_json().encode())
+            MESSAGES.labels(delivery.name, "done").inc()
+
+    def _refuse(self, delivery: Delivery, refusal: Refusal) -> None:
+        MESSAGES.labels(delivery.name, "refused" if not isinstance(refusal, Invalid) else "invalid").inc()
+        send_answer(self.publisher, delivery, "Refusal", refusal.to_json())

@@ -1,0 +1,175 @@
+"""What happens to a message that did not end well: delayed retries, then the dead letters.
+
+A copy is confirmed by the broker before its original is acknowledged, so that nothing is lost in between; a
+crash there leaves two copies with one id, and the inbox makes them one effect. Attempts travel in the
+message: the broker's own count means different things in its versions.
+"""
+
+import asyncio
+import logging
+import random
+import traceback
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiormq.exceptions import DeliveryError
+from pamqp.commands import Basic
+
+from shared.bus import Publisher, Unconfirmed
+from shared.delivery import Delivery, Unsettled, send_answer
+from shared.handling import DIRECT
+from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
+from shared.messages import Command, Failed, Refusal
+from shared.telemetry import MESSAGES
+from shared.topology import DEAD_LETTERS, delay_exchange
+
+log = logging.getLogger(__name__)
+
+NOTE_CHARACTERS = 200
+LAST_ERROR_CHARACTERS = 8000
+"""An AMQP header frame holds 128 KB in all."""
+
+
+class Recovery:
+    """Sends broken messages round the delay levels, and what is hopeless to the dead letters."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        publisher: Publisher,
+        unsettled: Unsettled,
+        delays: tuple[int, ...],
+    ):
+        self.journal = journal
+        self.publisher = publisher
+        self.unsettled = unsettled
+        self.delays = delays
+
+    async def unfit(self, delivery: Delivery, refusal: Refusal) -> None:
+        """Refuse what does not fit to whoever asked, else keep it with its reason."""
+        log.info("refused", extra={"fields": _about(delivery) | {"reason": refusal.message}})
+        if delivery.raw.reply_to:
+            send_answer(self.publisher, delivery, "Refusal", refusal.to_json())
+            await self._settle(delivery, "refused")
+        elif await self._sent(delivery, DEAD_LETTERS, delivery.queue, _reason(delivery, refusal.message)):
+            await self._settle(delivery, "dead")
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Put a message with the dead letters as it is."""
+        log.warning("dead letter", extra={"fields": _about(delivery) | {"reason": reason}})
+        if await self._sent(delivery, DEAD_LETTERS, delivery.queue, _reason(delivery, reason)):
+            await self._settle(delivery, "dead")
+
+    async def broken(self, delivery: Delivery, error: BaseException) -> None:
+        """Try again later, or give up when every delay level has been used."""
+        log.error(
+            "broke",
+            extra={"fields": _about(delivery) | {"attempt": delivery.attempt}},
+            exc_info=error,
+        )
+        note = f"{type(error).__name__}: {error}"[:NOTE_CHARACTERS]
+        errors = [*delivery.errors, note]
+        if delivery.attempt <= len(self.delays):
+            await self._try_again(delivery, errors)
+        else:
+            await self._give_up(delivery, error, errors)
+
+    async def _try_again(self, delivery: Delivery, errors: list[str]) -> None:
+        seconds = self.delays[delivery.attempt - 1]
+        attempt = delivery.attempt + 1
+        headers = {"attempt": attempt, "errors": errors}
+        due = datetime.now(UTC) + timedelta(seconds=seconds)
+        if not await self._noted(delivery, attempt, due, errors[-1]):
+            return
+        if await self._sent(delivery, delay_exchange(seconds), delivery.queue, headers):
+            await self._settle(delivery, "retried")
+
+    async def _give_up(self, delivery: Delivery, error: BaseException, errors: list[str]) -> None:
+        last = "".join(traceback.format_exception(error))[-LAST_ERROR_CHARACTERS:]
+        headers = _reason(delivery, errors[-1]) | {"errors": errors, "traceback": last}
+        if not await self._sent(delivery, DEAD_LETTERS, delivery.queue, headers):
+            return
+        failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {errors[-1]}")
+        outcome = Outcome("failed", failed.to_json(), delivery.fingerprint)
+        if issubclass(delivery.handler.message, Command):
+            await self._remember_failure(delivery, outcome)
+        send_answer(self.publisher, delivery, "Refusal", outcome.answer)
+        await self._settle(delivery, "dead")
+
+    async def _noted(self, delivery: Delivery, attempt: int, due: datetime, error: str) -> bool:
+        while not delivery.lost:
+            try:
+                await self.journal.note_attempt(delivery.key, delivery.actor, attempt, due, error)
+                return True
+            except (StoreAway, Conflict):
+                await _a_moment()
+        return False
+
+    async def _remember_failure(self, delivery: Delivery, outcome: Outcome) -> None:
+        while not delivery.lost:
+            try:
+                await self.journal.give_up(Settled(delivery.key, delivery.actor, outcome))
+                return
+            except Conflict:
+                return  # another process had more luck with it
+            except StoreAway:
+                await _a_moment()
+
+    async def _sent(self, delivery: Delivery, exchange: str, key: str, headers: dict[str, Any]) -> bool:
+        """Send a copy and have it confirmed; False when the original was lost meanwhile and comes again."""
+        while not delivery.lost:
+            try:
+                await self.publisher.publish(
+                    exchange, key, delivery.raw.body, self._copied(delivery, headers), mandatory=True
+                )
+                return True
+            except (Unconfirmed, DeliveryError) as error:
+                log.warning(
+                    "a copy was not confirmed, trying again", extra={"fields": {"reason": str(error)}}
+                )
+                await _a_moment()
+        return False
+
+    def _copied(self, delivery: Delivery, headers: dict[str, Any]) -> Basic.Properties:
+        """The original's properties under this service's own user; without the broker's own `x-` headers."""
+        raw = delivery.raw
+        kept = {
+            name: value
+            for name, value in raw.headers.items()
+            if not name.startswith("x-") and name not in ("actor", "attempt", "errors")
+        }
+        if delivery.actor != DIRECT:
+            kept["actor"] = delivery.actor
+        return Basic.Properties(
+            content_type=raw.content_type,
+            headers=kept | headers,
+            delivery_mode=2,
+            correlation_id=raw.correlation_id,
+            reply_to=raw.reply_to,
+            message_id=delivery.message_id,
+            timestamp=raw.timestamp,
+            message_type=raw.type,
+            user_id=self.publisher.user,
+            app_id=raw.app_id,
+        )
+
+    async def _settle(self, delivery: Delivery, outcome: str) -> None:
+        MESSAGES.labels(delivery.name, outcome).inc()
+        await self.unsettled.acknowledge([delivery])
+
+
+def _about(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "message": delivery.name,
+        "message_id": delivery.message_id,
+        "conversation": delivery.conversation,
+        "actor": delivery.actor,
+    }
+
+
+def _reason(delivery: Delivery, reason: str) -> dict[str, Any]:
+    return {"reason": reason[:NOTE_CHARACTERS], "queue": delivery.queue, "attempt": delivery.attempt}
+
+
+async def _a_moment() -> None:
+    await asyncio.sleep(random.uniform(0.1, 0.5))

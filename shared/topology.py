@@ -1,0 +1,145 @@
+"""What the broker has to have: queues, exchanges and bindings, from the contracts alone.
+
+`python -m shared.topology` makes it, before services start. Every argument is one that RabbitMQ 3.10 to 4.3
+accept alike. A queue that exists with other arguments is not touched: it is named, with what to do.
+"""
+
+import asyncio
+import importlib
+import os
+import pkgutil
+import sys
+from dataclasses import dataclass, field
+
+import aiormq
+from aiormq.abc import AbstractChannel
+from pamqp.common import FieldTable
+
+import shared.contracts
+from shared.messages import EVENTS, REQUESTS, Query
+
+EVENTS_EXCHANGE = "events"
+RETURNS = "returns"
+DEAD_LETTERS = "dead_letters"
+REFUSED_RECENT = "refused.recent"
+EVENTS_RECENT = "events.recent"
+DELAYS_SECONDS = (1, 10, 60, 600)
+DELIVERY_LIMIT = 20
+
+_SAFE: FieldTable = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue and what is bound to it, as (exchange, routing key)."""
+
+    name: str
+    arguments: FieldTable = field(default_factory=dict)
+    bindings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: str
+    arguments: FieldTable = field(default_factory=dict)
+
+
+def delay_exchange(seconds: int) -> str:
+    """Where a copy goes that is to be tried again after so many seconds."""
+    return f"delay.{seconds}s"
+
+
+def work_queue(name: str, *bindings: tuple[str, str]) -> Queue:
+    """A queue of commands or events: replicated; what kills its consumers 20 times is a dead letter."""
+    arguments = _SAFE | {"x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": DEAD_LETTERS}
+    return Queue(name, arguments, ((RETURNS, name), *bindings))
+
+
+def _ring(name: str, key: str) -> Queue:
+    """Keeps the last 1,000 for people who press Get messages."""
+    return Queue(name, {"x-max-length": 1000, "x-overflow": "drop-head"}, ((EVENTS_EXCHANGE, key),))
+
+
+def _delay(seconds: int) -> Queue:
+    """A level: waits, then hands back through `returns`, so that nobody's missing queue blocks the others."""
+    arguments = _SAFE | {"x-message-ttl": seconds * 1000, "x-dead-letter-exchange": RETURNS}
+    return Queue(delay_exchange(seconds), arguments, ((delay_exchange(seconds), ""),))
+
+
+def queue_for(name: str) -> Queue:
+    """The queue of a command, a query, or of an event as one consumer hears it."""
+    if name in REQUESTS:
+        return Queue(name) if issubclass(REQUESTS[name], Query) else work_queue(name)
+    routing_key = name.partition(".on.")[2]
+    return work_queue(name, (EVENTS_EXCHANGE, routing_key))
+
+
+def exchanges() -> list[Exchange]:
+    return [
+        Exchange(EVENTS_EXCHANGE, "topic"),
+        Exchange(DEAD_LETTERS, "fanout"),
+        Exchange(RETURNS, "direct", {"alternate-exchange": DEAD_LETTERS}),
+        *(Exchange(delay_exchange(seconds), "fanout") for seconds in DELAYS_SECONDS),
+    ]
+
+
+def queues(*, recent: bool) -> list[Queue]:
+    """Everything that the contracts ask for. `recent`: also the ring of the last events."""
+    subscriptions = [event.queue_of(consumer) for event in EVENTS.values() for consumer in event.heard_by]
+    return [
+        Queue(DEAD_LETTERS, {"x-queue-type": "quorum"}, ((DEAD_LETTERS, ""),)),
+        _ring(REFUSED_RECENT, "*.command_refused"),
+        *([_ring(EVENTS_RECENT, "#")] if recent else []),
+        *map(_delay, DELAYS_SECONDS),
+        *map(queue_for, [*REQUESTS, *subscriptions]),
+    ]
+
+
+async def declare(channel: AbstractChannel, *, recent: bool) -> None:
+    """Make what is missing; what is there stays as it is. AMQP refuses what is there with other arguments."""
+    for exchange in exchanges():
+        await channel.exchange_declare(
+            exchange.name, exchange_type=exchange.kind, durable=True, arguments=exchange.arguments
+        )
+    for queue in queues(recent=recent):
+        await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        for exchange_name, key in queue.bindings:
+            await channel.queue_bind(queue.name, exchange_name, key)
+
+
+def load_contracts() -> None:
+    """Import every contract module, so that the registries are whole."""
+    for module in pkgutil.iter_modules(shared.contracts.__path__):
+        importlib.import_module(f"shared.contracts.{module.name}")
+
+
+async def main() -> None:
+    load_contracts()
+    url = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
+    recent = os.environ.get("EVENTS_RECENT", "on") == "on"
+    connection = await aiormq.connect(url, client_properties={"connection_name": "topology"})
+    try:
+        await declare(await connection.channel(), recent=recent)
+    finally:
+        await connection.close()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except aiormq.exceptions.ChannelPreconditionFailed as error:
+        sys.exit(
+            f"The broker has something under a name of ours with other arguments: {error}. Empty and delete "
+            "it on the management page, or give this system a virtual host of its own, then start again."
+        )
+    except (aiormq.exceptions.AMQPError, OSError) as error:
+        sys.exit(
+            f"The broker at RABBITMQ_URL cannot be used: {error}. Is it running, and are the names right?"
+        )

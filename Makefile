@@ -1,0 +1,42 @@
+# Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
+.DEFAULT_GOAL := help
+.PHONY: help run up down status logs clean-data test check format demo events
+
+conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
+	exec python3 infra/local/bootstrap.py
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## start the whole system here; Ctrl-C stops it
+	$(conveyor) run
+
+up: ## start the whole system in the background
+	$(conveyor) up
+
+down: ## stop what runs here
+	$(conveyor) down
+
+status: ## what runs, since when, at which address
+	$(conveyor) status
+
+logs: ## follow the logs; of one service: make logs S=waste_service
+	$(conveyor) logs $(S)
+
+clean-data: ## remove all data of the servers, after asking
+	$(conveyor) clean-data $(if $(FORCE),--force)
+
+test: ## all tests, against servers of their own; some: make test ARGS="-k waste"
+	$(conveyor) test $(ARGS)
+
+check: ## ruff, mypy and the import rules; changes nothing
+	$(conveyor) check
+
+format: ## format the code
+	$(conveyor) format
+
+demo: ## load the waste case through REST and print it
+	$(conveyor) demo
+
+events: ## print events live
+	$(conveyor) events

@@ -1,0 +1,125 @@
+"""`python -m infra.local VERB`: what the Makefile's targets do once `.venv` is ready."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.local import background, following, screen
+from infra.local.clone import Clone
+from infra.local.passwords import private_folder
+from infra.local.problems import Problem
+from infra.local.runner import Runner
+from infra.local.system import CONVEYOR
+from infra.local.table import table
+
+CLONE = Clone(Path(__file__).resolve().parents[2])
+
+
+def run() -> None:
+    """The whole system in this terminal."""
+    with CLONE.locked():
+        log_format = "text" if sys.stdout.isatty() else "json"
+        runner = Runner(CLONE, CONVEYOR, screen.say, log_format)
+        runner.run(lambda: screen.show(runner, table(CONVEYOR, runner.addresses)))
+
+
+def in_background() -> None:
+    """What `make up` starts."""
+    with CLONE.locked():
+        Runner(CLONE, CONVEYOR, screen.say).run()
+
+
+def clean_data(force: bool) -> None:
+    """Remove what the servers stored."""
+    if CLONE.runs():
+        raise Problem("Conveyor runs here: stop it first ('make down', or Ctrl-C where 'make run' runs).")
+    if not force:
+        if not sys.stdin.isatty():
+            raise Problem(
+                "This removes all data of this clone; without a terminal to ask, "
+                "say 'make clean-data FORCE=1'."
+            )
+        if input(f"Remove all data in {CLONE.home}? Type yes: ").strip() != "yes":
+            raise Problem("Nothing was removed.")
+    with CLONE.locked():
+        for name in ("postgresql", "rabbitmq"):
+            shutil.rmtree(CLONE.home / name, ignore_errors=True)
+    print("The data is removed; the next start begins empty.")
+
+
+def check() -> int:
+    """Every check, also after one has failed."""
+    commands = [
+        ["-m", "ruff", "check", "."],
+        ["-m", "ruff", "format", "--check", "."],
+        ["-m", "mypy", "."],
+    ]
+    if _has_import_rules():
+        commands.append(["-c", "from importlinter.cli import lint_imports_command as check; check()"])
+    return max([_python(*command) for command in commands])
+
+
+def _has_import_rules() -> bool:
+    return (CLONE.root / ".importlinter").exists() or "tool.importlinter" in (
+        CLONE.root / "pyproject.toml"
+    ).read_text()
+
+
+def format_code() -> int:
+    """Sort imports, fix what can be fixed, format."""
+    return max(_python("-m", "ruff", "check", "--fix", "."), _python("-m", "ruff", "format", "."))
+
+
+def _python(*arguments: str) -> int:
+    return subprocess.run([sys.executable, *arguments], cwd=CLONE.root, check=False).returncode
+
+
+def against_what_runs(module: str, arguments: list[str]) -> None:
+    """Become a program that talks to the running system."""
+    if not CLONE.runs():
+        raise Problem(background.NOTHING_RUNS)
+    _become(["-m", module, *arguments], CLONE.addresses())
+
+
+def _become(arguments: list[str], settings: dict[str, str] | None = None) -> None:
+    os.chdir(CLONE.root)
+    os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **(settings or {})})
+
+
+def main(verb: str, arguments: list[str]) -> int:
+    """Do what `verb` says; its exit code."""
+    verbs: dict[str, Callable[[], int | None]] = {
+        "run": run,
+        "up": lambda: background.up(CLONE, CONVEYOR),
+        "background": in_background,
+        "down": lambda: background.down(CLONE),
+        "status": lambda: background.status(CLONE),
+        "logs": lambda: following.follow(CLONE, arguments),
+        "clean-data": lambda: clean_data("--force" in arguments),
+        "test": lambda: _become(["-m", "pytest", *arguments]),
+        "check": check,
+        "format": format_code,
+        "demo": lambda: against_what_runs("infra.demo", arguments),
+        "events": lambda: against_what_runs("infra.events", arguments),
+    }
+    if verb not in verbs:
+        raise Problem(f"'{verb}' is not known here; 'make' lists what is.")
+    private_folder(CLONE.home)
+    return verbs[verb]() or 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1], sys.argv[2:]))
+    except Problem as problem:
+        sys.exit(str(problem))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(f"No room on disk ({error.filename or CLONE.root}): free some and try again.")

@@ -1,0 +1,93 @@
+"""One clone of the project on this machine: where its data, logs and state are, and whether it runs."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local.passwords import private_folder, write_private
+from infra.local.problems import Problem
+
+
+@dataclass(frozen=True)
+class Clone:
+    """The project's folder; all that running it leaves behind is in `.conveyor/`, open to its owner alone."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        """Data, passwords, ports, logs, state."""
+        return self.root / ".conveyor"
+
+    @property
+    def logs(self) -> Path:
+        """A file for each process."""
+        return self.home / "logs"
+
+    def given(self) -> dict[str, str]:
+        """The settings that the person gave: `.env`, and before it the environment."""
+        return read_assignments(self.root / ".env") | dict(os.environ)
+
+    def addresses(self) -> dict[str, str]:
+        """Every address of what runs here."""
+        return read_assignments(self.home / "addresses.env")
+
+    def write_addresses(self, addresses: dict[str, str]) -> None:
+        """Readable by the owner alone, and by `set -a; . .conveyor/addresses.env`."""
+        lines = [f"{name}={shlex.quote(value)}\n" for name, value in addresses.items()]
+        write_private(self.home / "addresses.env", "".join(lines))
+
+    def state(self) -> dict[str, Any]:
+        """What the runner last said of itself and its processes; empty when it never ran."""
+        try:
+            return dict(json.loads((self.home / "state.json").read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        """For `make status` and `make up`, which run in other processes."""
+        write_private(self.home / "state.json", json.dumps(state, indent=1))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Held by the one runner of this clone; the system frees it whatever way the runner ends."""
+        private_folder(self.home)
+        with (self.home / "run.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Problem(
+                    "Conveyor already runs here: 'make status' shows it, 'make down' stops it."
+                ) from None
+            yield
+
+    def runs(self) -> bool:
+        """Whether a runner holds the lock."""
+        try:
+            with (self.home / "run.lock").open("a+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+
+def read_assignments(path: Path) -> dict[str, str]:
+    """NAME=value lines as a shell takes them, with comments and `export` in front; none without the file."""
+    found = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            try:
+                words = shlex.split(value, comments=True)
+            except ValueError:
+                raise Problem(f"{path}: a quote is not closed in the line of {name}.") from None
+            found[name.strip()] = " ".join(words)
+    return found

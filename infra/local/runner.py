@@ -1,0 +1,302 @@
+"""Runs the whole system: servers, one-shot steps, services; watches them; stops all that it started.
+
+Nothing that it started outlives it, and it never signals anything else.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from infra.local import processes
+from infra.local.clone import Clone
+from infra.local.logs import Log
+from infra.local.passwords import write_private
+from infra.local.ports import Ports
+from infra.local.postgresql import PostgreSQL
+from infra.local.problems import Problem
+from infra.local.processes import Process
+from infra.local.rabbitmq import RabbitMQ
+from infra.local.supervision import Supervised
+from infra.local.system import Service, System
+from infra.local.wiring import Wiring, host_and_port
+
+SERVICES_GRACE_SECONDS = 6.0
+SERVERS_GRACE_SECONDS = 8.0
+PATIENCE_SECONDS = 5.0  # before saying what is waited for
+
+
+class _StopRequestedError(Exception):
+    """A signal asked for the end while something was waited for."""
+
+
+class Runner:
+    """One run of the system in a clone; the clone's lock is held by whoever makes it."""
+
+    def __init__(
+        self, clone: Clone, system: System, say: Callable[[str], None], log_format: str = "json"
+    ) -> None:
+        self.clone = clone
+        self.system = system
+        self.say = say
+        self.log_format = log_format
+        self.supervised: list[Supervised] = []
+        self.addresses: dict[str, str] = {}
+        self._steps: list[Process] = []
+        self._servers: list[PostgreSQL | RabbitMQ] = []
+        self._signals = 0
+        self._phase = "starting"
+        self._ports = Ports(clone.home / "ports.json")
+
+    def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
+        """Start everything, call `when_ready`, watch until a signal asks for the end, stop everything."""
+        with self._listening_to_signals():
+            try:
+                self._start()
+                self._phase = "ready"
+                self._record()
+                when_ready()
+                self._watch()
+            except _StopRequestedError:
+                pass
+            finally:
+                self._stop()
+
+    @contextlib.contextmanager
+    def _listening_to_signals(self) -> Iterator[None]:
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = [signal.signal(number, self._on_signal) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+    def _on_signal(self, *_: object) -> None:
+        self._signals += 1
+
+    def _start(self) -> None:
+        self._end_leftovers()
+        wiring = Wiring(self.clone, self.system, self.clone.given(), self._ports)
+        self.addresses = wiring.addresses()
+        self.clone.write_addresses(self.addresses)
+        self._start_servers(wiring)
+        self._await_given_servers(wiring)
+        self._prepare(wiring)
+        self._start_services(wiring)
+
+    def _end_leftovers(self) -> None:
+        """What an earlier runner left behind when it was killed, known by pid and start time."""
+        left = [entry for entry in self._recorded() if processes.is_alive(entry[0], entry[2])]
+        if not left:
+            return
+        self.say("Ending what an earlier run left behind …")
+        for pid, end_signal, _ in left:
+            processes.send(pid, end_signal)
+        processes.wait_until(lambda: not any(processes.is_alive(pid, known) for pid, _, known in left), 8)
+        for pid, _, known in left:
+            if processes.is_alive(pid, known):
+                processes.kill_family(pid)
+
+    def _recorded(self) -> list[tuple[int, int, str]]:
+        try:
+            lines = (self.clone.home / "pids").read_text().splitlines()
+        except OSError:
+            return []
+        entries = [line.split() for line in lines]
+        return [(int(entry[1]), int(entry[2]), entry[3]) for entry in entries if len(entry) == 4]
+
+    def _record(self) -> None:
+        """Keep `.conveyor/pids` and the state for `make status` true."""
+        known = [*(part.process for part in self.supervised), *self._steps]
+        known += [server.epmd for server in self._servers if isinstance(server, RabbitMQ)]
+        running = [(process, process.pid) for process in known]
+        lines = [
+            f"{process.name} {pid} {int(process.end_signal)} {processes.identity(pid)}\n"
+            for process, pid in running
+            if pid is not None
+        ]
+        write_private(self.clone.home / "pids", "".join(lines))
+        parts = [
+            {
+                "name": part.name,
+                "pid": part.process.pid,
+                "restarts": part.restarts,
+                "started_at": part.process.started_at,
+                "address": part.address,
+                "health": part.health,
+            }
+            for part in self.supervised
+        ]
+        self.clone.write_state({"runner": os.getpid(), "phase": self._phase, "parts": parts})
+
+    def _start_servers(self, wiring: Wiring) -> None:
+        self._servers = [server for server in (wiring.rabbitmq, wiring.postgresql) if server is not None]
+        for server in self._servers:
+            self.say(f"Starting {server.name} …")
+            part = Supervised(server.process, server.start, f"127.0.0.1:{server.port}")
+            self.supervised.append(part)
+            server.start()
+            self._record()
+        if wiring.postgresql is not None:
+            self._wait_for_server(wiring.postgresql)
+            wiring.create_databases()
+
+    def _wait_for_server(self, server: PostgreSQL | RabbitMQ) -> None:
+        ended = not self._wait(lambda: server.process.pid is None or server.answers(), 90)
+        if ended or server.process.pid is None:
+            last = "\n  ".join(server.log.last_lines(8))
+            raise Problem(f"{server.name} did not start; {server.log.path} ends with:\n  {last}")
+
+    def _await_given_servers(self, wiring: Wiring) -> None:
+        """The steps need them; services themselves would wait with backoff."""
+        for name, url in wiring.given_servers().items():
+            place = host_and_port(url)
+            if place and not self._wait(partial(accepts, place), PATIENCE_SECONDS):
+                self.say(f"Waiting for {place[0]}:{place[1]} ({name}) …")
+                self._wait(partial(accepts, place))
+
+    def _prepare(self, wiring: Wiring) -> None:
+        """The one-shot steps: migrations while RabbitMQ still starts, then the topology."""
+        migrations = [
+            self._step(f"{service.name}.migrate", service.migrate_command, wiring.settings(service))
+            for service in self.system.services
+            if service.database
+        ]
+        for step in migrations:
+            self._finish(step)
+        if wiring.rabbitmq is not None:
+            self._wait_for_server(wiring.rabbitmq)
+        if self.system.topology:
+            operator = {"RABBITMQ_URL": wiring.operator_url()}
+            self._finish(self._step("topology", list(self.system.topology), operator))
+
+    def _step(self, name: str, command: list[str], settings: dict[str, str]) -> Process:
+        step = self._process(name, command, settings)
+        self._steps.append(step)
+        step.start()
+        self._record()
+        return step
+
+    def _finish(self, step: Process) -> None:
+        if not self._wait(lambda: step.pid is None, PATIENCE_SECONDS):
+            self.say(f"Still at it: {step.name} …")
+            self._wait(lambda: step.pid is None)
+        self._steps.remove(step)
+        if step.exit_code != 0:
+            step.log.settle()
+            last = "\n  ".join(step.log.last_lines(15))
+            raise Problem(f"The step {step.name} failed; {step.log.path} ends with:\n  {last}")
+
+    def _process(self, name: str, command: list[str], settings: dict[str, str]) -> Process:
+        environment = {"LOG_FORMAT": self.log_format} | self.clone.given() | settings
+        environment["PYTHONUNBUFFERED"] = "1"
+        log = Log(self.clone.logs / f"{name}.log")
+        return Process(name, command, log=log, environment=environment, folder=self.clone.root)
+
+    def _start_services(self, wiring: Wiring) -> None:
+        for service in self.system.services:
+            self._start_service(service, wiring)
+        services = [part for part in self.supervised if part.health]
+        self.say(f"Starting {', '.join(part.name for part in services)} …")
+        said: set[str] = set()
+        begin = time.monotonic()
+        while waiting := [part for part in services if not is_ready(part.health)]:
+            self._look_after()
+            if time.monotonic() > begin + PATIENCE_SECONDS:
+                self._say_once(said, waiting)
+            self._pause()
+
+    def _start_service(self, service: Service, wiring: Wiring) -> None:
+        process = self._process(service.name, service.start_command, wiring.settings(service))
+        url = wiring.url(service)
+        self.supervised.append(Supervised(process, process.start, url, f"{url}/health/ready"))
+        process.start()
+        self._record()
+
+    def _say_once(self, said: set[str], waiting: list[Supervised]) -> None:
+        for part in waiting:
+            line = f"Waiting for {part.name}: {why_not_ready(part.health)}"
+            if line not in said:
+                said.add(line)
+                self.say(line)
+
+    def _watch(self) -> None:
+        while True:
+            self._look_after()
+            self._pause()
+
+    def _look_after(self) -> None:
+        changed = [part for part in self.supervised if part.look(self.say)]
+        if changed:
+            self._record()
+
+    def _pause(self) -> None:
+        self._wait(lambda: False, 0.1)
+
+    def _wait(self, condition: Callable[[], bool], seconds: float = float("inf")) -> bool:
+        """Like `processes.wait_until`, but a signal ends it."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self._signals:
+                raise _StopRequestedError
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def _stop(self) -> None:
+        """Services first, so that they finish what is in hand; then servers. A second signal hastens it."""
+        self._phase = "stopping"
+        self._record()
+        self.say("Stopping … (Ctrl-C again: at once)")
+        servers = [server.process for server in self._servers]
+        services = [part.process for part in self.supervised if part.process not in servers]
+        asked = self._signals
+        self._end([*services, *self._steps], SERVICES_GRACE_SECONDS, asked)
+        self._end(servers, SERVERS_GRACE_SECONDS, asked)
+        for server in self._servers:
+            server.kill()
+        self._ports.release()
+        self._phase = "stopped"
+        self._record()
+
+    def _end(self, ending: list[Process], seconds: float, asked: int) -> None:
+        deadline = time.monotonic() + seconds
+        for process in ending:
+            process.thaw()
+            process.ask_to_end()
+        while any(process.pid for process in ending):
+            if time.monotonic() > deadline or self._signals > max(asked, 1):
+                break
+            time.sleep(0.05)
+        for process in ending:
+            process.kill()
+
+
+def is_ready(health: str) -> bool:
+    """Whether GET of this address answers 200."""
+    return why_not_ready(health) == ""
+
+
+def why_not_ready(health: str) -> str:
+    """What the readiness address says instead of 200; empty when it is ready."""
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(health, timeout=2):
+            return ""
+    except urllib.error.HTTPError as answer:
+        return answer.read(300).decode(errors="replace").replace("\n", " ")
+    except OSError:
+        return "it does not answer yet"
+
+
+def accepts(place: tuple[str, int]) -> bool:
+    """Whether somebody listens there."""
+    with contextlib.suppress(OSError), socket.create_connection(place, timeout=2):
+        return True
+    return False

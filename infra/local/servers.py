@@ -1,0 +1,55 @@
+"""Servers for tests: real ones, in a folder and on ports of their own, gone when the tests are.
+
+They end also when the process that started them is killed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.ports import Ports
+from infra.local.postgresql import PostgreSQL
+from infra.local.rabbitmq import RabbitMQ, User
+
+OPERATOR = User("operator", tags=("administrator",))
+PROCESSES = ("gateway", "task_service", "waste_service")
+
+
+@dataclass(frozen=True)
+class Servers:
+    """PostgreSQL and RabbitMQ, both ready. The broker's users have their name as password."""
+
+    postgresql: PostgreSQL
+    rabbitmq: RabbitMQ
+    ports: Ports
+
+    def stop(self) -> None:
+        """Stop both."""
+        self.rabbitmq.process.ask_to_end()
+        self.postgresql.stop()
+        self.rabbitmq.stop()
+        self.ports.release()
+
+
+def start_test_servers(directory: Path) -> Servers:
+    """Start both servers with their data in `directory` and wait until they answer; about five seconds."""
+    ports = Ports()
+    postgresql = PostgreSQL(directory / "postgresql", ports.choose_any())
+    users = {"operator": OPERATOR, **{name: User(name) for name in PROCESSES}}
+    rabbitmq = RabbitMQ(
+        directory / "rabbitmq",
+        port=ports.choose_any(),
+        management_port=ports.choose_any(),
+        distribution_port=ports.choose_any(),
+        epmd_port=ports.choose_any(),
+        users=users,
+    )
+    servers = Servers(postgresql, rabbitmq, ports)
+    try:
+        servers.rabbitmq.start()
+        servers.postgresql.start()
+        servers.postgresql.wait_ready()
+        servers.rabbitmq.wait_ready()
+    except BaseException:
+        servers.stop()
+        raise
+    return servers

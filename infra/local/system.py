@@ -1,0 +1,52 @@
+"""What the system consists of: one line for each process. A new service is one more line here."""
+
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the system, and what it needs from the machine."""
+
+    name: str
+    prefix: str  # of its settings: TASK stands before TASK_RABBITMQ_URL, TASK_DATABASE_URL
+    port: int  # for HTTP; where it is taken the next free one
+    port_setting: str
+    database: str = ""  # its own PostgreSQL database, when it has one
+    command: tuple[str, ...] = ()  # `python -m name` unless said otherwise
+
+    @property
+    def start_command(self) -> list[str]:
+        """What runs it."""
+        return list(self.command) or [sys.executable, "-m", self.name]
+
+    @property
+    def migrate_command(self) -> list[str]:
+        """What brings its database to its newest form."""
+        return [*self.start_command, "migrate"]
+
+
+@dataclass(frozen=True)
+class System:
+    """All processes, the step that declares queues before they start, and what a person may paste then."""
+
+    services: tuple[Service, ...]
+    topology: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+
+CONVEYOR = System(
+    services=(
+        Service("gateway", "GATEWAY", port=8000, port_setting="GATEWAY_PORT"),
+        Service("task_service", "TASK", port=8001, port_setting="TASK_HTTP_PORT", database="task_service"),
+        Service(
+            "waste_service", "WASTE", port=8002, port_setting="WASTE_HTTP_PORT", database="waste_service"
+        ),
+    ),
+    topology=(sys.executable, "-m", "shared.topology"),
+    examples=(
+        """curl -s {GATEWAY_URL}/tasks -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}'""",
+        "curl -s {GATEWAY_URL}/waste/kinds",
+        "curl -s {GATEWAY_URL}/health/ready",
+    ),
+)

@@ -1,0 +1,124 @@
+"""Who reaches what under which address: the embedded servers, or those whose URL the person gave."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from infra.local.clone import Clone
+from infra.local.logs import Log
+from infra.local.passwords import remembered
+from infra.local.ports import Ports
+from infra.local.postgresql import PostgreSQL
+from infra.local.rabbitmq import RabbitMQ, User
+from infra.local.system import Service, System
+
+
+class Wiring:
+    """The servers that this system embeds (None where a URL was given for all), and everybody's settings."""
+
+    def __init__(self, clone: Clone, system: System, given: Mapping[str, str], ports: Ports) -> None:
+        self.clone = clone
+        self.system = system
+        self.given = given
+        self.ports = {service.name: ports.choose(service.name, service.port) for service in system.services}
+        self.postgresql = self._postgresql(ports)
+        self.rabbitmq = self._rabbitmq(ports)
+
+    def _postgresql(self, ports: Ports) -> PostgreSQL | None:
+        if not self.databases():
+            return None
+        log = Log(self.clone.logs / "postgresql.log")
+        return PostgreSQL(self.clone.home / "postgresql", ports.choose("postgresql", 5432), log)
+
+    def _rabbitmq(self, ports: Ports) -> RabbitMQ | None:
+        if self.given.get("RABBITMQ_URL"):
+            return None
+        users = {service.name: User(self._password(service.name)) for service in self.system.services}
+        return RabbitMQ(
+            self.clone.home / "rabbitmq",
+            port=ports.choose("rabbitmq", 5672),
+            management_port=ports.choose("management", 15672),
+            distribution_port=ports.choose("distribution", 25672),
+            epmd_port=ports.choose("epmd", 4370),
+            users=users | {"operator": User(self._password("operator"), tags=("administrator",))},
+            log=Log(self.clone.logs / "rabbitmq.log"),
+        )
+
+    def _password(self, user: str) -> str:
+        return remembered(self.clone.home / "passwords" / user)
+
+    def databases(self) -> list[Service]:
+        """The services whose database is in the embedded PostgreSQL."""
+        services = [service for service in self.system.services if service.database]
+        return [service for service in services if not self.given.get(f"{service.prefix}_DATABASE_URL")]
+
+    def create_databases(self) -> None:
+        """A database and a user for each of them."""
+        assert self.postgresql is not None
+        for service in self.databases():
+            password = self._password(f"{service.name}_database")
+            self.postgresql.create_database(service.database, service.name, password)
+
+    def settings(self, service: Service) -> dict[str, str]:
+        """What its process gets in the environment, next to what the runner itself has."""
+        settings = {
+            service.port_setting: str(self.ports[service.name]),
+            f"{service.prefix}_RABBITMQ_URL": self._rabbitmq_url(service.name, service.prefix),
+        }
+        if service.database:
+            settings[f"{service.prefix}_DATABASE_URL"] = self._database_url(service)
+        return settings
+
+    def operator_url(self) -> str:
+        """The broker as the person who owns it."""
+        return self.rabbitmq.url("operator") if self.rabbitmq else self.given["RABBITMQ_URL"]
+
+    def _rabbitmq_url(self, user: str, prefix: str) -> str:
+        given = self.given.get(f"{prefix}_RABBITMQ_URL") or self.given.get("RABBITMQ_URL")
+        return given or (self.rabbitmq.url(user) if self.rabbitmq else "")
+
+    def _database_url(self, service: Service) -> str:
+        given = self.given.get(f"{service.prefix}_DATABASE_URL")
+        if given or self.postgresql is None:
+            return given or ""
+        password = self._password(f"{service.name}_database")
+        return self.postgresql.url(service.database, service.name, password)
+
+    def url(self, service: Service) -> str:
+        """Where it answers HTTP."""
+        return f"http://127.0.0.1:{self.ports[service.name]}"
+
+    def addresses(self) -> dict[str, str]:
+        """All of them, as `.conveyor/addresses.env` has them."""
+        found = {}
+        for service in self.system.services:
+            found[f"{service.name.upper()}_URL"] = self.url(service)
+        found["RABBITMQ_URL"] = self.operator_url()
+        if self.rabbitmq:
+            found["RABBITMQ_MANAGEMENT_URL"] = self.rabbitmq.management_url
+            found["RABBITMQ_MANAGEMENT_USER"] = "operator"
+            found["RABBITMQ_MANAGEMENT_PASSWORD"] = self._password("operator")
+        for name in ("URL", "USER", "PASSWORD"):
+            if given := self.given.get(f"RABBITMQ_MANAGEMENT_{name}"):
+                found[f"RABBITMQ_MANAGEMENT_{name}"] = given
+        for service in self.system.services:
+            found |= {name: url for name, url in self.settings(service).items() if name.endswith("_URL")}
+        return found
+
+    def given_servers(self) -> dict[str, str]:
+        """The URLs that the person gave, by the name of their setting; nobody starts these."""
+        names = ["RABBITMQ_URL"]
+        for service in self.system.services:
+            names.append(f"{service.prefix}_RABBITMQ_URL")
+            names.extend([f"{service.prefix}_DATABASE_URL"] if service.database else [])
+        return {name: self.given[name] for name in names if self.given.get(name)}
+
+
+def host_and_port(url: str) -> tuple[str, int] | None:
+    """Where a given URL points; None where it names several hosts, or no network address."""
+    default = {"amqp": 5672, "amqps": 5671, "postgresql": 5432, "postgres": 5432}
+    try:
+        parts = urlsplit(url)
+        port = parts.port or default.get(parts.scheme.partition("+")[0])
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port and "," not in parts.netloc else None

@@ -28,8 +28,8 @@ class Ports:
 
     def choose(self, name: str, wanted: int) -> int:
         """The port that `name` had last time, else `wanted`, else the next free one."""
-        last_time = self._chosen.get(name, wanted)
-        for port in (last_time, *range(wanted, wanted + 500)):
+        candidates: list[int] = [self._chosen.get(name, wanted), *range(wanted, wanted + 500)]
+        for port in candidates:
             if self._claim(port):
                 self._chosen[name] = port
                 self._remember()

@@ -37,11 +37,9 @@ class System:
 
 CONVEYOR = System(
     services=(
-        Service("gateway", "GATEWAY", port=8000, port_setting="GATEWAY_PORT"),
-        Service("task_service", "TASK", port=8001, port_setting="TASK_HTTP_PORT", database="task_service"),
-        Service(
-            "waste_service", "WASTE", port=8002, port_setting="WASTE_HTTP_PORT", database="waste_service"
-        ),
+        Service("gateway", "GATEWAY", 8000, "GATEWAY_PORT"),
+        Service("task_service", "TASK", 8001, "TASK_HTTP_PORT", database="task_service"),
+        Service("waste_service", "WASTE", 8002, "WASTE_HTTP_PORT", database="waste_service"),
     ),
     topology=(sys.executable, "-m", "shared.topology"),
     examples=(

@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -164,28 +165,30 @@ class RabbitMQ:
     def _environment(self, scripts: Path) -> dict[str, str]:
         foreign = ("RABBITMQ_", "ERL_", "XDG_", "NOTIFY_SOCKET", "HOME")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        here = self.directory
+        # Parts of RabbitMQ cannot spell every path, such as one through Документы.
+        spelled = str(self.directory).isascii() or sys.platform != "linux"
+        here = str(self.directory) if spelled else "/proc/self/cwd"
         return inherited | {
-            "HOME": str(here / "home"),
+            "HOME": str(self.directory / "home"),
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_CRASH_DUMP": str(here / "erl_crash.dump"),
+            "ERL_CRASH_DUMP": f"{here}/erl_crash.dump",
             "RABBITMQ_NODENAME": "conveyor@localhost",
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            "RABBITMQ_CONF_ENV_FILE": str(here / "rabbitmq-env.conf"),
-            "RABBITMQ_CONFIG_FILE": str(here / "rabbitmq.conf"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
-            "RABBITMQ_CONFIG_FILES": str(here / "conf.d"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": f"{here}/rabbitmq-env.conf",
+            "RABBITMQ_CONFIG_FILE": f"{here}/rabbitmq.conf",
+            "RABBITMQ_CONFIG_FILES": f"{here}/conf.d",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{here}/advanced.config",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{here}/enabled_plugins",
             "RABBITMQ_PLUGINS_DIR": str(scripts.parent / "plugins"),
-            "RABBITMQ_PLUGINS_EXPAND_DIR": str(here / "plugins"),
-            "RABBITMQ_GENERATED_CONFIG_DIR": str(here / "generated"),
-            "RABBITMQ_SCHEMA_DIR": str(here / "schema"),
-            "RABBITMQ_MNESIA_BASE": str(here / "data"),
-            "RABBITMQ_LOG_BASE": str(here),
+            "RABBITMQ_PLUGINS_EXPAND_DIR": f"{here}/plugins",
+            "RABBITMQ_GENERATED_CONFIG_DIR": f"{here}/generated",
+            "RABBITMQ_SCHEMA_DIR": f"{here}/schema",
+            "RABBITMQ_MNESIA_BASE": f"{here}/data",
+            "RABBITMQ_LOG_BASE": here,
             "RABBITMQ_LOGS": "-",
-            "RABBITMQ_PID_FILE": str(here / "rabbitmq.pid"),
+            "RABBITMQ_PID_FILE": f"{here}/rabbitmq.pid",
             # The script then becomes the broker, instead of standing in front of it.
             "RUNNING_UNDER_SYSTEMD": "true",
         }

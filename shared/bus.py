@@ -20,6 +20,7 @@ from aiormq.channel import Channel
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
+from yarl import URL
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,11 @@ def user_of(url: str) -> str:
     return urlsplit(url).username or "guest"
 
 
+def named(url: str, name: str) -> str:
+    """The URL with a name for the management page, and heartbeats that notice a dead peer soon."""
+    return str(URL(url).update_query(heartbeat="10", name=name))
+
+
 class Link:
     """One connection with one channel, named for people who look at the management page.
 
@@ -53,26 +59,18 @@ class Link:
         opened: Callable[[Channel], Awaitable[None]],
         lost: Callable[[Channel], None] = lambda channel: None,
     ):
-        self.url = url
+        self.url = named(url, name)
         self.name = name
         self.opened = opened
         self.lost = lost
         self.channel: Channel | None = None
         self.back = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self.task = asyncio.create_task(self._keep_open(), name=self.name)
-
-    async def stop(self) -> None:
-        if self.task:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
-
-    async def _keep_open(self) -> None:
+    async def keep_open(self) -> None:
+        """Connect, and connect again whenever the connection is lost, until cancelled."""
         delay = 0.1
         while True:
-            connection = aiormq.Connection(self.url, heartbeat=10)
+            connection = aiormq.Connection(self.url)
             try:
                 async with asyncio.timeout(10):
                     await connection.connect(client_properties={"connection_name": self.name})
@@ -125,17 +123,11 @@ class Publisher:
         self.user = user_of(url)
         self.process = process
         self.link = Link(url, f"{process} publishes", self._opened, self._lost)
+        self.loop = asyncio.get_running_loop()
         self.pending: list[_Outgoing] = []
         self.returnable: dict[str, asyncio.Future[None]] = {}
         self.flushing: asyncio.Task[None] | None = None
         self.probe_queue = f"probe.{process}.{uuid4().hex[:8]}"
-
-    def start(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.link.start()
-
-    async def stop(self) -> None:
-        await self.link.stop()
 
     @property
     def connected(self) -> bool:
@@ -169,6 +161,11 @@ class Publisher:
         self.returnable[message_id] = outgoing.confirmed
         outgoing.confirmed.add_done_callback(lambda _: self.returnable.pop(message_id, None))
         return True
+
+    async def drained(self) -> None:
+        """Wait until all that was published is confirmed or lost."""
+        while self.pending or (self.link.channel and self.link.channel.confirmations):
+            await asyncio.sleep(0.01)
 
     async def probe(self) -> None:
         """A confirmed publish to an own queue, since a frozen broker looks connected. Else `Unconfirmed`."""

@@ -1,11 +1,12 @@
 """Is this process alive, is it ready, what has it counted.
 
-Ready is what probes found out, each second, with a limit: a frozen peer looks connected for half a minute.
+Ready is what probes found out, each second, with a limit: a frozen peer looks connected for half a
+minute.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -20,7 +21,10 @@ from shared.telemetry import DEPENDENCY_UP
 log = logging.getLogger(__name__)
 
 PROBE_EVERY = 1.0
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+JSON = "application/json"
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 @dataclass
@@ -36,7 +40,7 @@ class Dependency:
     async def keep_probing(self) -> None:
         while True:
             await self.probe_once()
-            await asyncio.sleep(PROBE_EVERY)
+            await asyncio.sleep(PROBE_EVERY if self.up else PROBE_EVERY / 5)
 
     async def probe_once(self) -> None:
         try:
@@ -78,17 +82,23 @@ class Health:
             "dependencies": {one.name: one.report() for one in self.dependencies},
         }
 
-    async def live(self, scope: dict[str, Any], receive: object, send: Send) -> None:
-        await _respond(send, 200, b'{"alive":true}')
+    def pages(self) -> list[tuple[str, "Page"]]:
+        """The paths and ASGI applications that every process serves."""
+        return [
+            ("/health/live", Page(lambda: (200, b'{"alive":true}', JSON))),
+            ("/health/ready", Page(lambda: (200 if self.ready else 503, orjson.dumps(self.report()), JSON))),
+            ("/metrics", Page(lambda: (200, generate_latest(), CONTENT_TYPE_LATEST))),
+        ]
 
-    async def readiness(self, scope: dict[str, Any], receive: object, send: Send) -> None:
-        await _respond(send, 200 if self.ready else 503, orjson.dumps(self.report()))
 
-    async def metrics(self, scope: dict[str, Any], receive: object, send: Send) -> None:
-        await _respond(send, 200, generate_latest(), CONTENT_TYPE_LATEST)
+@dataclass(frozen=True)
+class Page:
+    """An ASGI application that answers what `render` gives: status, body, content type."""
 
+    render: Callable[[], tuple[int, bytes, str]]
 
-async def _respond(send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:
-    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, body, content_type = self.render()
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

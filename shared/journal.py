@@ -82,6 +82,12 @@ class Transaction(Protocol):
 class Journal(Protocol):
     """A service's inbox and outbox in its own store."""
 
+    async def migrate(self) -> None:
+        """Bring the store's schema up to date. Started by several processes at once, it runs once."""
+
+    async def close(self) -> None:
+        """Give the connections back."""
+
     def transaction(self, *, contended: bool = False) -> AbstractAsyncContextManager[Transaction]:
         """Committed at the end, rolled back on an error; `StoreAway` and `Conflict` as they happen."""
 

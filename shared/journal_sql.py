@@ -9,12 +9,16 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
 from alembic import op
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.handling import Work
@@ -188,8 +192,9 @@ def sql(work: Work) -> SqlTransaction:
 class SqlJournal:
     """A service's PostgreSQL database."""
 
-    def __init__(self, url: str, *, connections: int = 10):
+    def __init__(self, url: str, migrations: Path, *, connections: int = 10):
         """`url` as people write it: `postgresql://user:password@host:port/database`."""
+        self.migrations = migrations
         self.engine: AsyncEngine = create_async_engine(
             sa.make_url(url).set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
@@ -200,6 +205,26 @@ class SqlJournal:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+    async def migrate(self) -> None:
+        async with self.engine.connect() as connection:
+            await connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            await connection.run_sync(self._upgrade)
+        await self.close()  # and with its connection goes the lock
+
+    def _upgrade(self, connection: sa.Connection) -> None:
+        """Alembic without its command line: the revisions are all that a service brings."""
+        config = Config()
+        config.set_main_option("script_location", str(self.migrations))
+        script = ScriptDirectory.from_config(config)
+        context = EnvironmentContext(
+            config, script, fn=lambda current, _: script._upgrade_revs("head", current)
+        )
+        with context:
+            context.configure(connection=connection, transactional_ddl=True)
+            connection.exec_driver_sql("BEGIN")
+            context.run_migrations()
+            connection.exec_driver_sql("COMMIT")
 
     @asynccontextmanager
     async def transaction(self, *, contended: bool = False) -> AsyncIterator[SqlTransaction]:

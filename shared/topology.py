@@ -73,10 +73,14 @@ def _delay(seconds: int) -> Queue:
     return Queue(delay_exchange(seconds), arguments, ((delay_exchange(seconds), ""),))
 
 
+def _is_query(name: str) -> bool:
+    return issubclass(REQUESTS[name], Query)
+
+
 def queue_for(name: str) -> Queue:
     """The queue of a command, a query, or of an event as one consumer hears it."""
     if name in REQUESTS:
-        return Queue(name) if issubclass(REQUESTS[name], Query) else work_queue(name)
+        return Queue(name, {"x-queue-type": "classic"}) if _is_query(name) else work_queue(name)
     routing_key = name.partition(".on.")[2]
     return work_queue(name, (EVENTS_EXCHANGE, routing_key))
 

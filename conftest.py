@@ -1,0 +1,40 @@
+"""Real servers for all tests, started once, for the tests alone."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.servers import Servers, start_test_servers
+from tests.system import Replica, System
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    servers = start_test_servers(tmp_path_factory.mktemp("servers"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+async def system(servers: Servers, folder: Path) -> AsyncIterator[System]:
+    """Databases and a virtual host of a module's own; the processes are the test's to start."""
+    system = System(servers, folder)
+    await system.create()
+    yield system
+    await system.stop()
+
+
+@pytest.fixture(scope="module")
+async def task_service(system: System) -> Replica:
+    return await system.start("task_service")
+
+
+@pytest.fixture(scope="module")
+async def gateway(system: System) -> Replica:
+    return await system.start("gateway")

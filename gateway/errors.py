@@ -1,0 +1,108 @@
+"""Every error as `application/problem+json` (RFC 9457), from ONE table: code → status."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from shared.messages import Refusal
+
+log = logging.getLogger(__name__)
+
+STATUS_OF_CODE = {
+    "not_found": 404,
+    "invalid": 422,
+    "refused": 422,
+    "unknown_kind": 422,
+    "name_looks_like_id": 422,
+    "road_to_itself": 422,
+    "name_taken": 409,
+    "kind_exists": 409,
+    "road_exists": 409,
+    "message_id_reused": 422,
+    "unavailable": 503,
+    "outcome_unknown": 503,
+    "failed": 502,
+}
+CODE_OF_STATUS = {
+    400: "malformed",
+    404: "no_such_route",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "not_json",
+}
+RETRY_SECONDS = 2
+
+
+class ProblemResponse(Response):
+    """A problem, with a stable `code` for programs and a `detail` for people."""
+
+    media_type = "application/problem+json"
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: list[dict[str, str]] | None = None,
+        headers: dict[str, str] | None = None,
+    ):
+        body: dict[str, Any] = {
+            "type": f"urn:conveyor:problem:{code}",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "code": code,
+            "detail": detail,
+        }
+        if errors:
+            body["errors"] = errors
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers = {**(headers or {}), "retry-after": str(RETRY_SECONDS)}
+        super().__init__(orjson.dumps(body), status, headers)
+
+
+async def refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    status = STATUS_OF_CODE.get(refusal.code)
+    if status is None:
+        log.warning("a code without a status", extra={"fields": {"code": refusal.code}})
+        status = 422
+    return ProblemResponse(status, refusal.code, refusal.message, refusal.errors)
+
+
+async def does_not_fit(request: Request, error: Exception) -> Response:
+    """What FastAPI found wrong with path, query or body, each field by its name."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return ProblemResponse(400, "malformed", f"The body is not JSON: {found[0]['ctx']['error']}.")
+    if isinstance(error.body, bytes):
+        return ProblemResponse(415, "not_json", "Send the body with Content-Type: application/json.")
+    errors = [{"field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]} for one in found[:20]]
+    named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors[:3])
+    return ProblemResponse(422, "invalid", f"The request does not fit: {named}.", errors)
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = CODE_OF_STATUS.get(error.status_code, "http_error")
+    headers = dict(error.headers) if error.headers else None
+    detail = f"{error.detail}: {request.method} {request.url.path}"
+    return ProblemResponse(error.status_code, code, detail, headers=headers)
+
+
+async def defect(request: Request, error: Exception) -> Response:
+    log.error("a defect in the gateway", exc_info=error, extra={"fields": {"path": request.url.path}})
+    return ProblemResponse(500, "defect", "The gateway broke on this request; its log says why.")
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(RequestValidationError, does_not_fit)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(Exception, defect)

@@ -1,0 +1,62 @@
+"""Composition root of the gateway: settings → broker connections → routes → process."""
+
+import asyncio
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from gateway import errors
+from gateway.asking import Gateway
+from gateway.limits import BodyLimit
+from gateway.metrics import HttpMetrics
+from gateway.routes import tasks
+from gateway.settings import GatewaySettings
+from shared.asking import RequestClient
+from shared.bus import Publisher
+from shared.health import Dependency, Health
+from shared.process import end, http_door, run_process, until_stopped
+
+ABOUT = "Commands and queries of Conveyor. Each becomes a message; its owner answers."
+
+
+def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> FastAPI:
+    app = FastAPI(title="Conveyor", version="0.1.0", description=ABOUT)
+    app.state.gateway = gateway
+    app.add_middleware(BodyLimit, most=settings.body_bytes)
+    app.add_middleware(HttpMetrics)
+    errors.install(app)
+    for router in (tasks.router,):
+        app.include_router(router)
+    for path, page in health.pages():
+        app.routes.append(Route(path, page, include_in_schema=False))
+    return app
+
+
+async def run(settings: GatewaySettings) -> None:
+    publisher = Publisher(settings.rabbitmq_url, "gateway")
+    client = RequestClient(settings.rabbitmq_url, publisher)
+    broker = Dependency("broker", publisher.probe)
+    health = Health([broker])
+    gateway = Gateway(client, broker, settings.wait_seconds, settings.waiting_requests)
+    background = [
+        asyncio.create_task(publisher.link.keep_open(), name="publishing"),
+        asyncio.create_task(client.link.keep_open(), name="answers"),
+        asyncio.create_task(broker.keep_probing(), name="broker"),
+    ]
+    health.stage = "running"
+    async with http_door(build_app(settings, gateway, health), settings.http_host, settings.http_port):
+        try:
+            await until_stopped(*background)
+            health.stage = "stopping"
+            await gateway.drained(settings.grace_seconds)
+        finally:
+            await end(*background)
+
+
+def main() -> None:
+    settings = GatewaySettings()
+    run_process("gateway", settings, lambda: run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""HTTP as Prometheus series: by method, route template and status, never by id."""
+
+from time import perf_counter
+
+from prometheus_client import Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUESTS = Counter("http_requests_total", "HTTP requests answered.", ["method", "route", "status"])
+SECONDS = Histogram(
+    "http_request_duration_seconds", "From the request's head to the end of the answer.", ["method", "route"]
+)
+IN_PROGRESS = Gauge("http_requests_in_progress", "HTTP requests under way.", ["method"])
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+class HttpMetrics:
+    """Counts each request under the template of the route that took it."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        status = 500
+        started = perf_counter()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with IN_PROGRESS.labels(method).track_inprogress():
+            try:
+                await self.app(scope, receive, watch)
+            finally:
+                route = getattr(scope.get("route"), "path", "none")
+                REQUESTS.labels(method, route, status).inc()
+                SECONDS.labels(method, route).observe(perf_counter() - started)

@@ -1,0 +1,152 @@
+"""Asking over the broker and waiting for the answer, any number at a time.
+
+Questions leave on the publishing connection, answers come to an exclusive queue on a connection of its own
+(direct reply-to drops answers under load). A command that was sent and not answered may have been done: it is
+sent again under the same id when a lost connection is back, and whoever gave up can do the same later.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import uuid4
+
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError, PublishError
+from pamqp.commands import Basic
+from pamqp.common import FieldTable
+
+from shared.bus import BrokerAway, Link, Publisher, Unconfirmed
+from shared.messages import AnswerType, Command, Refusal, Request, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class OutcomeUnknown(Refusal):
+    """No answer came in time. The command may have been done; repeat it under its message id."""
+
+    code = "outcome_unknown"
+
+
+class AnswersLost(Exception):
+    """The connection that answers come by was lost while they were awaited."""
+
+
+class RequestClient:
+    """A process's questions and their answers, matched by correlation id."""
+
+    def __init__(self, url: str, publisher: Publisher):
+        self.publisher = publisher
+        self.link = Link(url, f"{publisher.process} hears answers", self._opened, self._lost)
+        self.queue = f"answers.{publisher.process}.{uuid4().hex[:8]}"
+        self.awaited: dict[str, asyncio.Future[DeliveredMessage]] = {}
+
+    async def ask(
+        self,
+        request: Request[AnswerType],
+        *,
+        actor: str,
+        wait: float,
+        message_id: str | None = None,
+        traceparent: str = "",
+    ) -> AnswerType:
+        """The answer, or what it was refused with.
+
+        `Unavailable`: nothing was done (the broker is away, or nobody has a queue for it). `OutcomeUnknown`:
+        no answer within `wait` seconds, or no confirmation; the message id is in the text.
+        """
+        question = _Question(request, actor, wait, message_id or uuid4().hex, traceparent)
+        try:
+            async with asyncio.timeout(wait):
+                answer = await self._persist(question)
+        except (TimeoutError, Unconfirmed, DeliveryError) as error:
+            raise _unanswered(question) from error
+        if answer.header.properties.message_type == "Refusal":
+            raise Refusal.from_json(answer.body)
+        return cast(AnswerType, request.answer.model_validate_json(answer.body))
+
+    async def _persist(self, question: "_Question") -> DeliveredMessage:
+        """Send until answered. Only what was never sent is known to have had no effect."""
+        sent = False
+        while True:
+            try:
+                return await self._send_and_wait(question)
+            except PublishError:
+                raise Unavailable(f"Nobody serves {question.request.queue}; is its service set up?") from None
+            except BrokerAway as error:
+                if not sent:
+                    raise Unavailable("The message broker cannot be reached; try again shortly.") from error
+            except (AnswersLost, Unconfirmed):
+                sent = True
+            await asyncio.sleep(0.05)
+            await self.link.back.wait()
+            await self.publisher.link.back.wait()
+
+    async def _send_and_wait(self, question: "_Question") -> DeliveredMessage:
+        if self.link.channel is None:
+            raise BrokerAway("answers could not be heard")
+        conversation = uuid4().hex
+        answered: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
+        self.awaited[conversation] = answered
+        request = question.request
+        try:
+            body = request.model_dump_json(by_alias=True).encode()
+            properties = self._properties(question, conversation)
+            await self.publisher.publish("", request.queue, body, properties, mandatory=True)
+            return await answered
+        finally:
+            del self.awaited[conversation]
+
+    def _properties(self, question: "_Question", conversation: str) -> Basic.Properties:
+        durable = isinstance(question.request, Command)
+        headers: FieldTable = {"actor": question.actor}
+        if question.traceparent:
+            headers["traceparent"] = question.traceparent
+        return Basic.Properties(
+            content_type="application/json",
+            delivery_mode=2 if durable else 1,
+            expiration=None if durable else str(int(question.wait * 1000)),
+            message_id=question.message_id,
+            correlation_id=conversation,
+            reply_to=self.queue,
+            timestamp=datetime.now(UTC),
+            message_type=type(question.request).__name__,
+            app_id=self.publisher.process,
+            user_id=self.publisher.user,
+            headers=headers,
+        )
+
+    async def _opened(self, channel: Channel) -> None:
+        await channel.queue_declare(self.queue, exclusive=True, auto_delete=True)
+        await channel.basic_consume(self.queue, self._heard, no_ack=True)
+
+    def _lost(self, channel: Channel) -> None:
+        for answered in self.awaited.values():
+            if not answered.done():
+                answered.set_exception(AnswersLost())
+
+    async def _heard(self, message: DeliveredMessage) -> None:
+        answered = self.awaited.get(str(message.header.properties.correlation_id))
+        if answered and not answered.done():
+            answered.set_result(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    request: Request[Any]
+    actor: str
+    wait: float
+    message_id: str
+    traceparent: str
+
+
+def _unanswered(question: _Question) -> Refusal:
+    name = type(question.request).__name__
+    if not isinstance(question.request, Command):
+        return Unavailable(f"{name} was not answered in time; try again.")
+    return OutcomeUnknown(
+        f"{name} was not answered in time. It may have been done, or may still be: look before you repeat "
+        f"it. Its message id is {question.message_id}."
+    )

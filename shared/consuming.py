@@ -1,0 +1,102 @@
+"""How deliveries come in: a FastStream application with a subscriber for each handler's queue.
+
+FastStream consumes, reconnects and describes (AsyncAPI). It hands over the raw message; reading, answering
+and acknowledging are the kernel's, by the batch. Every queue has a channel and a prefetch of its own.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aio_pika.abc import AbstractIncomingMessage
+from faststream import AckPolicy
+from faststream.asgi import AsgiFastStream
+from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.specification import AsyncAPI
+
+from shared.bus import named
+from shared.handling import Handler
+from shared.health import Health
+from shared.messages import Event, Message
+from shared.topology import EVENTS_EXCHANGE, Queue, queue_for
+
+PREFETCH = 128
+Take = Callable[[Handler, str, AbstractIncomingMessage], None]
+
+
+class Consumer:
+    """The consuming connection of a service."""
+
+    def __init__(self, url: str, service: str, handlers: Sequence[Handler], take: Take, health: Health):
+        self.broker = RabbitBroker(
+            named(url, f"{service} consumes"),
+            apply_types=False,
+            ack_policy=AckPolicy.MANUAL,
+            graceful_timeout=1,  # whatever is in hand has been drained before
+            reconnect_interval=1,
+            logger=None,
+            specification_url="amqp://rabbitmq",
+        )
+        for handler in handlers:
+            self._subscribe(handler, handler.queue(service), take)
+        self.app = AsgiFastStream(
+            self.broker,
+            logger=None,
+            specification=AsyncAPI(title=service, version="1"),
+            asyncapi_path="/docs/asyncapi",
+            asgi_routes=health.pages(),
+        )
+
+    def _subscribe(self, handler: Handler, name: str, take: Take) -> None:
+        queue = queue_for(name)
+        subscriber = self.broker.subscriber(
+            _faststream_queue(queue, handler.message),
+            _exchange(handler.message),
+            channel=Channel(prefetch_count=PREFETCH),
+            decoder=_raw,
+            no_reply=True,
+            title=name,
+            description=handler.description,
+        )
+        subscriber(_intake(handler, name, take))
+
+    async def start(self) -> None:
+        await self.broker.start()
+
+    async def cancel(self) -> None:
+        """Have no more delivered. FastStream's own stop drops what arrives while it waits for handlers."""
+        for subscriber in self.broker.subscribers:
+            tag: str | None = getattr(subscriber, "_consumer_tag", None)
+            queue: Any = getattr(subscriber, "_queue_obj", None)
+            if tag and queue is not None and not queue.channel.is_closed:
+                subscriber._consumer_tag = None  # type: ignore[attr-defined]
+                await queue.cancel(tag)
+
+    async def stop(self) -> None:
+        await self.broker.stop()
+
+
+def _intake(handler: Handler, name: str, take: Take) -> Callable[[Any], Awaitable[None]]:
+    async def intake(message: Any) -> None:
+        take(handler, name, message)
+
+    intake.__annotations__["message"] = handler.message  # what AsyncAPI shows; the kernel makes the model
+    return intake
+
+
+async def _raw(message: Any) -> AbstractIncomingMessage:
+    raw: AbstractIncomingMessage = message.raw_message
+    return raw
+
+
+def _faststream_queue(queue: Queue, message: type[Message]) -> RabbitQueue:
+    arguments: Any = {name: value for name, value in queue.arguments.items() if name != "x-queue-type"}
+    key = message.routing_key if issubclass(message, Event) else ""
+    if queue.arguments["x-queue-type"] == "quorum":
+        return RabbitQueue(queue.name, queue_type=QueueType.QUORUM, arguments=arguments, routing_key=key)
+    return RabbitQueue(queue.name, durable=True, arguments=arguments, routing_key=key)
+
+
+def _exchange(message: type[Message]) -> RabbitExchange | None:
+    if issubclass(message, Event):
+        return RabbitExchange(EVENTS_EXCHANGE, type=ExchangeType.TOPIC, durable=True)
+    return None

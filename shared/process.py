@@ -1,0 +1,88 @@
+"""What every process of the system has: settings, an HTTP door, and an end that is clean.
+
+SIGTERM or SIGINT: `stopping` is set, the process finishes what it has in hand and exits 0. A second one, or
+the grace time, cuts that short.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.telemetry import start_logging
+
+log = logging.getLogger(__name__)
+
+
+def shared_setting(name: str, default: str) -> Any:
+    """A setting that processes share, unless one has its own under its prefix."""
+    return Field(default_factory=lambda: os.environ.get(name, default))
+
+
+class ProcessSettings(BaseSettings):
+    """Settings of any process; a subclass gives the prefix, e.g. `TASK_`.
+
+    `RABBITMQ_URL`, `LOG_LEVEL` and `LOG_FORMAT` without a prefix count for all processes.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+    rabbitmq_url: str = shared_setting("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
+    log_level: str = shared_setting("LOG_LEVEL", "info")
+    log_format: Literal["json", "text"] = shared_setting("LOG_FORMAT", "json")
+    http_host: str = "127.0.0.1"
+    http_port: int = 8000
+    grace_seconds: float = 7.0
+
+
+@asynccontextmanager
+async def http_door(app: Callable[..., Awaitable[Any]], host: str, port: int) -> AsyncIterator[None]:
+    """Serve an ASGI application from this process's own loop, by Granian."""
+    server = Server(
+        app, address=host, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False
+    )
+    serving = asyncio.create_task(server.serve(), name="http")
+    try:
+        yield
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        await asyncio.wait([serving], timeout=2)
+
+
+async def until_stopped(*tasks: "asyncio.Task[Any]") -> None:
+    """Wait for SIGTERM or SIGINT. A task that ends by itself is a defect: its error ends the process."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    waiter = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+    waiter.cancel()
+    for task in done - {waiter}:
+        task.result()
+        raise RuntimeError(f"{task.get_name()} ended by itself")
+
+
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run_process(name: str, settings: ProcessSettings, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a process's main coroutine to its end."""
+    start_logging(name, settings.log_format, settings.log_level)
+    log.info("starting", extra={"fields": {"pid": os.getpid()}})
+    uvloop.run(main())
+    log.info("stopped")

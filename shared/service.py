@@ -1,0 +1,140 @@
+"""Settings, handlers and a store become a running service process.
+
+Starting waits for broker and store, in any order and however long. Stopping consumes no more, finishes what
+is in hand, acknowledges it and exits 0, also while the broker is away.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from types import ModuleType
+
+from aio_pika.abc import AbstractIncomingMessage
+from aiormq.exceptions import AMQPError
+
+from shared.batch import Batches
+from shared.bus import Publisher
+from shared.consuming import Consumer
+from shared.delivery import Unsettled, received
+from shared.handling import Handler, handlers_in
+from shared.health import Dependency, Health
+from shared.journal import Conflict, Journal, Outbox, StoreAway
+from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
+from shared.querying import Queries
+from shared.recovery import Recovery
+from shared.topology import DELAYS_SECONDS
+
+log = logging.getLogger(__name__)
+
+PURGE_EVERY = 60.0
+
+
+class ServiceSettings(ProcessSettings):
+    """Settings of a service with a store."""
+
+    database_url: str
+    inbox_hours: float = 72
+    retry_seconds: tuple[int, ...] = DELAYS_SECONDS
+
+
+class Service:
+    """A service process: `main` is its whole life."""
+
+    def __init__(
+        self, name: str, settings: ServiceSettings, journal: Journal, handlers: Sequence[ModuleType]
+    ):
+        self.name = name
+        self.settings = settings
+        self.journal = journal
+        self.handlers = handlers_in(*handlers)
+
+    def main(self) -> None:
+        """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""
+        migrating = sys.argv[1:] == ["migrate"]
+        run_process(self.name, self.settings, self.journal.migrate if migrating else self._run)
+
+    async def _run(self) -> None:
+        self._build()
+        background = [
+            asyncio.create_task(self.publisher.link.keep_open(), name="publishing"),
+            *(asyncio.create_task(one.keep_probing(), name=one.name) for one in self.health.dependencies),
+        ]
+        async with http_door(self.consumer.app, self.settings.http_host, self.settings.http_port):
+            working = asyncio.create_task(self._work(), name="working")
+            try:
+                await until_stopped(working, *background)
+                await self._drain()
+            finally:
+                await end(working, *background)
+                await self.journal.close()
+
+    def _build(self) -> None:
+        unsettled = Unsettled()
+        self.publisher = Publisher(self.settings.rabbitmq_url, self.name)
+        store = Dependency("store", self.journal.probe)
+        self.health = Health([Dependency("broker", self.publisher.probe), store])
+        self.outbox = Outbox(self.journal, self.publisher, self.name)
+        recovery = Recovery(self.journal, self.publisher, unsettled, self.settings.retry_seconds)
+        keep = timedelta(hours=self.settings.inbox_hours)
+        self.batches = Batches(self.journal, self.outbox, recovery, unsettled, keep)
+        self.queries = Queries(self.journal, store, self.publisher, unsettled)
+
+        def take(handler: Handler, queue: str, raw: AbstractIncomingMessage) -> None:
+            delivery = received(raw, handler, queue, self.publisher.user)
+            unsettled.add(delivery)
+            (self.queries if handler.is_query else self.batches).add(delivery)
+
+        self.consumer = Consumer(self.settings.rabbitmq_url, self.name, self.handlers, take, self.health)
+
+    async def _work(self) -> None:
+        while not all(dependency.up for dependency in self.health.dependencies):
+            await asyncio.sleep(0.05)
+        await self._start_consuming()
+        self.health.stage = "running"
+        log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.batches.run())
+            group.create_task(self.queries.run())
+            group.create_task(self.outbox.keep_clearing())
+            group.create_task(self.outbox.keep_relaying())
+            group.create_task(self._keep_purging(timedelta(hours=self.settings.inbox_hours)))
+
+    async def _start_consuming(self) -> None:
+        while True:
+            try:
+                await self.consumer.start()
+                return
+            except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+                log.warning(
+                    "cannot consume yet, trying again", extra={"fields": {"reason": str(error)[:300]}}
+                )
+                await asyncio.sleep(1)
+
+    async def _drain(self) -> None:
+        """Consume no more, then see what is in hand to its end, within the grace time."""
+        consuming = self.health.stage == "running"
+        self.health.stage = "stopping"
+        if not consuming:
+            return
+        try:
+            async with asyncio.timeout(self.settings.grace_seconds):
+                await self.consumer.cancel()
+                await self.batches.idle.wait()
+                await self.queries.drained()
+                await self.publisher.drained()
+                await self.outbox.clear()
+                await self.consumer.stop()
+        except TimeoutError:
+            log.warning("stopping with work in hand; it will be delivered again")
+        except (AMQPError, OSError, RuntimeError) as error:
+            log.info("stopping without the broker", extra={"fields": {"reason": str(error)[:200]}})
+
+    async def _keep_purging(self, keep: timedelta) -> None:
+        while True:
+            try:
+                await self.journal.purge(keep)
+            except (StoreAway, Conflict) as error:
+                log.debug("purging waits: %r", error)
+            await asyncio.sleep(PURGE_EVERY)

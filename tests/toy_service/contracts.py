@@ -1,0 +1,39 @@
+"""What the toy hears and says: one command that does as it is told, its event, and a query."""
+
+from typing import Literal
+
+from shared.messages import Answer, Command, Event, Name, Query, Refusal
+
+
+class Told(Refusal):
+    """It was told to refuse."""
+
+    code = "told"
+
+
+class Marks(Answer):
+    """How often a text was marked, and heard of."""
+
+    marks: int
+    heard: int
+
+
+class Mark(Command[Marks], queue="toy.mark", refusals=(Told,)):
+    """Write a row, then behave."""
+
+    text: Name
+    then: Literal["end", "refuse", "break", "die", "break_twice", "os_error"] = "end"
+    first: Literal["write", "refuse"] = "write"
+
+
+class Marked(Event, routing_key="toy.marked", heard_by=("toy",)):
+    """A row was written."""
+
+    text: str
+
+
+class CountMarks(Query[Marks], queue="toy.count_marks"):
+    """How many rows a text has."""
+
+    text: Name
+    then: Literal["end", "break"] = "end"

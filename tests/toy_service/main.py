@@ -1,0 +1,71 @@
+"""A service that misbehaves when told to, for tests of the kernel.
+
+`TOY_DIE=<where>:<file>` makes it kill itself once at a chosen place (the file says that it has).
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiormq
+from pydantic_settings import SettingsConfigDict
+
+from shared import topology
+from shared.delivery import Unsettled
+from shared.journal import Outbox
+from shared.journal_sql import SqlJournal, SqlTransaction
+from shared.service import Service, ServiceSettings
+from tests.toy_service import handlers
+
+PLACES = {
+    "before_commit": (SqlTransaction, "conclude"),
+    "before_publish": (Outbox, "send"),
+    "before_acknowledge": (Unsettled, "acknowledge"),
+}
+
+
+class ToySettings(ServiceSettings):
+    """What the toy can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="TOY_")
+
+    retry_seconds: tuple[int, ...] = (1, 1)
+    die: str = ""
+
+
+def die_at(where: str, file: Path) -> None:
+    """Kill this process the first time that it comes to a place."""
+    owner, method = PLACES[where]
+    original = getattr(owner, method)
+
+    def dying(self: Any, *arguments: Any) -> Any:
+        if not file.exists() and any(arguments):
+            file.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *arguments)
+
+    setattr(owner, method, dying)
+
+
+async def declare(url: str) -> None:
+    connection = await aiormq.connect(url)
+    await topology.declare(await connection.channel(), recent=True)
+    await connection.close()
+
+
+def main() -> None:
+    settings = ToySettings(database_url=os.environ["TOY_DATABASE_URL"])
+    if settings.die and "migrate" not in sys.argv:
+        where, _, file = settings.die.partition(":")
+        die_at(where, Path(file))
+    if "migrate" in sys.argv:
+        asyncio.run(declare(settings.rabbitmq_url))
+    journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
+    Service("toy", settings, journal, [handlers]).main()
+
+
+if __name__ == "__main__":
+    main()

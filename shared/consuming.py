@@ -4,7 +4,7 @@ FastStream consumes, reconnects and describes (AsyncAPI). It hands over the raw 
 and acknowledging are the kernel's, by the batch. Every queue has a channel and a prefetch of its own.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -26,7 +26,7 @@ Take = Callable[[Handler, str, AbstractIncomingMessage], None]
 class Consumer:
     """The consuming connection of a service."""
 
-    def __init__(self, url: str, service: str, handlers: Sequence[Handler], take: Take, health: Health):
+    def __init__(self, url: str, service: str, handlers: Mapping[str, Handler], take: Take, health: Health):
         self.broker = RabbitBroker(
             named(url, f"{service} consumes"),
             apply_types=False,
@@ -36,8 +36,8 @@ class Consumer:
             logger=None,
             specification_url="amqp://rabbitmq",
         )
-        for handler in handlers:
-            self._subscribe(handler, handler.queue(service), take)
+        for queue, handler in handlers.items():
+            self._subscribe(handler, queue, take)
         self.app = AsgiFastStream(
             self.broker,
             logger=None,

@@ -45,9 +45,10 @@ class Handler:
     function: Callable[[Any, Work], Awaitable[Answer | None]]
     contended: bool
 
-    def queue(self, service: str) -> str:
+    def queue(self, owner: str) -> str:
+        """Where its message comes in, `owner` being the service's own name for that."""
         if issubclass(self.message, Event):
-            return self.message.queue_of(service)
+            return self.message.queue_of(owner)
         return self.message.queue
 
     @property

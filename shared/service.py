@@ -43,9 +43,16 @@ class Service:
     """A service process: `main` is its whole life."""
 
     def __init__(
-        self, name: str, settings: ServiceSettings, journal: Journal, handlers: Sequence[ModuleType]
+        self,
+        name: str,
+        owner: str,
+        settings: ServiceSettings,
+        journal: Journal,
+        handlers: Sequence[ModuleType],
     ):
+        """`owner` is what the service's queues begin with, e.g. `tasks` for task_service."""
         self.name = name
+        self.owner = owner
         self.settings = settings
         self.journal = journal
         self.handlers = handlers_in(*handlers)
@@ -86,7 +93,8 @@ class Service:
             unsettled.add(delivery)
             (self.queries if handler.is_query else self.batches).add(delivery)
 
-        self.consumer = Consumer(self.settings.rabbitmq_url, self.name, self.handlers, take, self.health)
+        queues = {handler.queue(self.owner): handler for handler in self.handlers}
+        self.consumer = Consumer(self.settings.rabbitmq_url, self.name, queues, take, self.health)
 
     async def _work(self) -> None:
         while not all(dependency.up for dependency in self.health.dependencies):

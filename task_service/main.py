@@ -11,7 +11,7 @@ from task_service.settings import TaskSettings
 def main() -> None:
     settings = TaskSettings()
     journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
-    Service("task_service", settings, journal, [handlers]).main()
+    Service("task_service", "tasks", settings, journal, [handlers]).main()
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main() -> None:
     if "migrate" in sys.argv:
         asyncio.run(declare(settings.rabbitmq_url))
     journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
-    Service("toy", settings, journal, [handlers]).main()
+    Service("toy", "toy", settings, journal, [handlers]).main()
 
 
 if __name__ == "__main__":

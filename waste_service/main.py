@@ -1,0 +1,18 @@
+"""Composition root of waste_service: settings → store → handlers → process."""
+
+from pathlib import Path
+
+from shared.journal_sql import SqlJournal
+from shared.service import Service
+from waste_service import handlers
+from waste_service.settings import WasteSettings
+
+
+def main() -> None:
+    settings = WasteSettings()
+    journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
+    Service("waste_service", settings, journal, [handlers]).main()
+
+
+if __name__ == "__main__":
+    main()

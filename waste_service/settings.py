@@ -1,0 +1,14 @@
+"""Settings of waste_service, from the environment: `WASTE_DATABASE_URL`, `WASTE_HTTP_PORT`, …"""
+
+from pydantic_settings import SettingsConfigDict
+
+from shared.service import ServiceSettings
+
+
+class WasteSettings(ServiceSettings):
+    """What waste_service can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="WASTE_")
+
+    database_url: str = "postgresql://waste_service@127.0.0.1:5432/waste_service"
+    http_port: int = 8002

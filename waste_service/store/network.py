@@ -1,0 +1,139 @@
+"""Kinds, places and roads in PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+
+from shared.contracts.waste import Kind, Organization, OrganizationNotFound, Road, Storage, StorageNotFound
+from shared.handling import Work
+from shared.journal_sql import sql
+from shared.messages import new_id
+from waste_service.domain.network import Place, id_in
+from waste_service.store.present import Present, present
+
+INSERT_KIND = text("INSERT INTO kinds (code, title) VALUES (:code, :title)")
+LIST_KINDS = text("SELECT code, title FROM kinds ORDER BY code")
+INSERT_PLACE = text("""
+    INSERT INTO places (id, name, is_storage, created_at) VALUES (:id, :name, :is_storage, :created_at)""")
+INSERT_CAPACITY = text("""
+    INSERT INTO capacities (storage, kind, capacity) VALUES (:storage, :kind, :capacity)""")
+INSERT_ROAD = text("""
+    INSERT INTO roads (id, origin, destination, metres, two_way, created_at)
+    VALUES (:id, :origin_id, :destination_id, :metres, :two_way, :created_at)""")
+LIST_ORGANIZATIONS = text("SELECT id, name, created_at FROM places WHERE NOT is_storage ORDER BY number")
+GET_ORGANIZATION = text("""
+    SELECT id, name, created_at FROM places WHERE NOT is_storage AND (id = :id OR name = :name)""")
+LIST_STORAGES = text("""
+    SELECT id, name, created_at, kind, capacity, stored, placements
+    FROM places JOIN capacities ON storage = id ORDER BY number, kind""")
+GET_STORAGE = text("""
+    SELECT id, name, created_at, kind, capacity, stored, placements
+    FROM places JOIN capacities ON storage = id WHERE id = :id OR name = :name ORDER BY kind""")
+LIST_ROADS = text("""
+    SELECT roads.id, a.name AS origin, a.id AS origin_id, b.name AS destination, b.id AS destination_id,
+        metres, two_way, roads.created_at
+    FROM roads JOIN places a ON a.id = origin JOIN places b ON b.id = destination ORDER BY roads.number""")
+
+
+class NetworkStore:
+    """What is added here is in the present network at once.
+
+    Rows that others refer to are sent at once as well: what a later command of the batch writes about them
+    may belong to a group of writes that leaves earlier.
+    """
+
+    def __init__(self, work: Work):
+        self.transaction = sql(work)
+        self.now = work.now
+
+    async def present(self) -> Present:
+        return await present(self.transaction)
+
+    async def add_kind(self, code: str, title: str) -> Kind:
+        (await self.present()).change_network().kinds.add(code)
+        self.transaction.write(INSERT_KIND, {"code": code, "title": title})
+        await self.transaction.flush()
+        return Kind(code=code, title=title)
+
+    async def list_kinds(self) -> list[Kind]:
+        return [Kind.model_validate(row._mapping) for row in await self.transaction.read(LIST_KINDS)]
+
+    async def add_organization(self, name: str) -> Organization:
+        organization = Organization(id=new_id(), name=name, created_at=self.now)
+        await self._add_place(organization.id, name, {})
+        return organization
+
+    async def get_organization(self, reference: str) -> Organization:
+        row = (await self.transaction.read(GET_ORGANIZATION, _pointing(reference))).one_or_none()
+        if row is None:
+            raise OrganizationNotFound(f'There is no organization "{reference}".')
+        return Organization.model_validate(row._mapping)
+
+    async def list_organizations(self) -> list[Organization]:
+        rows = await self.transaction.read(LIST_ORGANIZATIONS)
+        return [Organization.model_validate(row._mapping) for row in rows]
+
+    async def add_storage(self, name: str, capacity: dict[str, Decimal]) -> Storage:
+        storage = Storage(
+            id=new_id(), name=name, capacity=capacity, room=capacity, created_at=self.now, version=1
+        )
+        await self._add_place(storage.id, name, capacity)
+        return storage
+
+    async def _add_place(self, identity: UUID, name: str, capacity: Mapping[str, Decimal]) -> None:
+        (await self.present()).change_network().add_place(identity, name, capacity)
+        self.transaction.write(
+            INSERT_PLACE,
+            {"id": identity, "name": name, "is_storage": bool(capacity), "created_at": self.now},
+        )
+        for kind, amount in capacity.items():
+            self.transaction.write(INSERT_CAPACITY, {"storage": identity, "kind": kind, "capacity": amount})
+        await self.transaction.flush()
+
+    async def get_storage(self, reference: str) -> Storage:
+        rows = (await self.transaction.read(GET_STORAGE, _pointing(reference))).all()
+        if not rows:
+            raise StorageNotFound(f'There is no storage "{reference}".')
+        return _storage(rows)
+
+    async def list_storages(self) -> list[Storage]:
+        rows = await self.transaction.read(LIST_STORAGES)
+        return [_storage(list(of_storage)) for _, of_storage in groupby(rows, key=lambda row: row.id)]
+
+    async def add_road(self, origin: Place, destination: Place, metres: int, *, two_way: bool) -> Road:
+        (await self.present()).change_network().add_road(origin, destination, metres, two_way=two_way)
+        road = Road(
+            id=new_id(),
+            origin=origin.name,
+            origin_id=origin.id,
+            destination=destination.name,
+            destination_id=destination.id,
+            metres=metres,
+            two_way=two_way,
+            created_at=self.now,
+        )
+        self.transaction.write(INSERT_ROAD, road.model_dump(by_alias=False))
+        return road
+
+    async def list_roads(self) -> list[Road]:
+        return [Road.model_validate(row._mapping) for row in await self.transaction.read(LIST_ROADS)]
+
+
+def _pointing(reference: str) -> dict[str, Any]:
+    return {"id": id_in(reference), "name": reference}
+
+
+def _storage(rows: Sequence[Row[Any]]) -> Storage:
+    """A storage from its rows, one for each kind; its version grows with each placement."""
+    return Storage(
+        id=rows[0].id,
+        name=rows[0].name,
+        capacity={row.kind: row.capacity for row in rows},
+        room={row.kind: row.capacity - row.stored for row in rows},
+        created_at=rows[0].created_at,
+        version=1 + sum(row.placements for row in rows),
+    )

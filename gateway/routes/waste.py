@@ -1,0 +1,124 @@
+"""Waste by REST; what it means stands in shared/contracts/waste.py."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+
+from gateway.asking import Ask
+from shared.contracts.waste import (
+    AddRoad,
+    Amounts,
+    FindStorages,
+    GenerateWaste,
+    Generation,
+    Generations,
+    GetGeneration,
+    GetOrganization,
+    GetStorage,
+    IdOrName,
+    Kind,
+    Kinds,
+    ListGenerations,
+    ListKinds,
+    ListOrganizations,
+    ListRoads,
+    ListStorages,
+    Organization,
+    Organizations,
+    RegisterKind,
+    RegisterOrganization,
+    RegisterStorage,
+    Road,
+    Roads,
+    Storage,
+    Storages,
+    StoragesInView,
+)
+
+router = APIRouter(prefix="/waste", tags=["waste"])
+
+
+class Waste(BaseModel):
+    """What an organization generates at once."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"amounts": {"bio": 50}}]})
+
+    amounts: Amounts
+
+
+@router.post("/kinds", status_code=201, summary="Register a kind of waste")
+async def register_kind(command: RegisterKind, ask: Ask) -> Kind:
+    return await ask(command)
+
+
+@router.get("/kinds", summary="List the kinds of waste")
+async def list_kinds(ask: Ask) -> Kinds:
+    return await ask(ListKinds())
+
+
+@router.post("/organizations", status_code=201, summary="Register an organization")
+async def register_organization(command: RegisterOrganization, ask: Ask) -> Organization:
+    return await ask(command)
+
+
+@router.get("/organizations", summary="List the organizations")
+async def list_organizations(ask: Ask) -> Organizations:
+    return await ask(ListOrganizations())
+
+
+@router.get("/organizations/{organization}", summary="Look an organization up by its id or name")
+async def get_organization(organization: IdOrName, ask: Ask) -> Organization:
+    return await ask(GetOrganization(organization=organization))
+
+
+@router.post("/organizations/{organization}/waste", status_code=201, summary="Generate waste")
+async def generate_waste(organization: IdOrName, waste: Waste, ask: Ask) -> Generation:
+    """Each kind goes to the nearest storage with room, then to the next; what fits nowhere waits."""
+    return await ask(GenerateWaste(organization=organization, amounts=waste.amounts))
+
+
+@router.get("/organizations/{organization}/waste", summary="List what an organization generated")
+async def list_generations(
+    organization: IdOrName, ask: Ask, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Generations:
+    """The latest first."""
+    return await ask(ListGenerations(organization=organization, limit=limit))
+
+
+@router.get("/organizations/{organization}/storages", summary="See the distance and room of any storage")
+async def find_storages(organization: IdOrName, ask: Ask) -> StoragesInView:
+    """All storages, the nearest first; those that no road leads to are last and have no distance."""
+    return await ask(FindStorages(organization=organization))
+
+
+@router.get("/generations/{generation}", summary="Look up where the waste of one generation went")
+async def get_generation(generation: UUID, ask: Ask) -> Generation:
+    return await ask(GetGeneration(generation=generation))
+
+
+@router.post("/storages", status_code=201, summary="Register a storage")
+async def register_storage(command: RegisterStorage, ask: Ask) -> Storage:
+    return await ask(command)
+
+
+@router.get("/storages", summary="List the storages with their room by kind")
+async def list_storages(ask: Ask) -> Storages:
+    return await ask(ListStorages())
+
+
+@router.get("/storages/{storage}", summary="Look a storage up by its id or name")
+async def get_storage(storage: IdOrName, ask: Ask) -> Storage:
+    return await ask(GetStorage(storage=storage))
+
+
+@router.post("/roads", status_code=201, summary="Add a road")
+async def add_road(command: AddRoad, ask: Ask) -> Road:
+    """Waste that waited for this road is placed at once, the oldest first."""
+    return await ask(command)
+
+
+@router.get("/roads", summary="List the roads")
+async def list_roads(ask: Ask) -> Roads:
+    return await ask(ListRoads())

@@ -11,7 +11,7 @@ from waste_service.settings import WasteSettings
 def main() -> None:
     settings = WasteSettings()
     journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
-    Service("waste_service", settings, journal, [handlers]).main()
+    Service("waste_service", "waste", settings, journal, [handlers]).main()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ WASTE = GenerateWaste(organization="office", amounts={"bio": Decimal(1)})
 @pytest.fixture
 async def office(running: Running) -> Running:
     """An office beside a storage for 100 bio."""
+    forget()
     await running.batch(
         RegisterOrganization(name="office"),
         RegisterStorage(name="A", capacity={"bio": Decimal(100)}),
@@ -92,6 +93,37 @@ async def test_what_another_process_committed_is_read_again(office: Running) -> 
     seen = (await office.ask(FindStorages(organization="office"))).items
 
     assert [(one.name, one.room) for one in seen] == [("A", {"bio": Decimal(98)}), ("B", {"bio": Decimal(1)})]
+
+
+async def test_a_tie_goes_to_the_storage_registered_first_in_any_process(office: Running) -> None:
+    await office.batch(
+        *(RegisterStorage(name=name, capacity={"bio": Decimal(1)}) for name in ("second", "first")),
+        *(AddRoad(origin="office", destination=name, metres=1, two_way=True) for name in ("first", "second")),
+    )
+    forget()
+
+    generation = await office.ask(WASTE)
+
+    assert generation.placements[0].storage == "second"
+
+
+async def test_a_process_remembers_a_two_way_road_as_two(office: Running) -> None:
+    await office.batch(
+        RegisterStorage(name="B", capacity={"bio": Decimal(1)}),
+        AddRoad(origin="B", destination="A", metres=5, two_way=True),
+    )
+    forget()
+
+    seen = (await office.ask(FindStorages(organization="office"))).items
+
+    assert [one.distance_metres for one in seen] == [10, 15]
+
+
+async def test_only_the_last_four_versions_are_remembered(office: Running) -> None:
+    for _ in range(5):
+        await office.ask(WASTE)
+
+    assert len(present.STOCKS) == 4
 
 
 async def test_batches_of_two_processes_never_overfill(office: Running) -> None:

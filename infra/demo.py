@@ -1,0 +1,221 @@
+"""The waste case through REST: load what is missing, let the organizations generate, print what came of it.
+
+Each step looks first, so a second run, or one after an interruption, changes nothing that is there already.
+Ends with 1 when distances or placements are not those that the case expects.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx2
+
+from shared.contracts.waste import (
+    Generation,
+    Generations,
+    Kinds,
+    Organizations,
+    Roads,
+    StorageInView,
+    Storages,
+    StoragesInView,
+)
+from shared.messages import Answer
+
+CASE = Path(__file__).parent / "cases" / "atom_eco.json"
+LATEST = 1000
+
+Case = dict[str, Any]
+A = TypeVar("A", bound=Answer)
+
+
+class Problem(Exception):
+    """One sentence for the person at the keyboard."""
+
+
+class Gateway:
+    """REST, as the demo needs it: the answer, or a Problem."""
+
+    def __init__(self, url: str):
+        self.url = url
+        self.client = httpx2.Client(base_url=url, timeout=40)
+
+    def get(self, path: str, answer: type[A]) -> A:
+        return answer.model_validate_json(self._send("GET", path))
+
+    def post(self, path: str, body: Case) -> None:
+        self._send("POST", path, body)
+
+    def _send(self, method: str, path: str, body: Case | None = None) -> bytes:
+        try:
+            response = self.client.request(method, path, json=body)
+        except httpx2.TransportError:
+            raise Problem(f"The gateway at {self.url} cannot be reached; is 'make run' running?") from None
+        if response.is_error:
+            raise Problem(f"{method} {path} was answered with {response.status_code}: {response.text}")
+        return response.content
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an organization generated in the case, where it went, and what it sees of the case's storages."""
+
+    organization: str
+    generation: Generation
+    view: dict[str, StorageInView]
+
+
+def load(gateway: Gateway, case: Case) -> None:
+    """Register what the case has and the system has not."""
+    kinds = {kind.code for kind in gateway.get("/waste/kinds", Kinds).items}
+    organizations = {one.name for one in gateway.get("/waste/organizations", Organizations).items}
+    storages = {one.name for one in gateway.get("/waste/storages", Storages).items}
+    roads = {(one.origin, one.destination) for one in gateway.get("/waste/roads", Roads).items}
+    for code, title in case["kinds"].items():
+        if code not in kinds:
+            gateway.post("/waste/kinds", {"code": code, "title": title})
+    for organization in case["organizations"]:
+        if organization["name"] not in organizations:
+            gateway.post("/waste/organizations", {"name": organization["name"]})
+    for storage in case["storages"]:
+        if storage["name"] not in storages:
+            gateway.post("/waste/storages", storage)
+    for road in case["roads"]:
+        if (road["from"], road["to"]) not in roads:
+            gateway.post("/waste/roads", road)
+
+
+def generate(gateway: Gateway, case: Case) -> None:
+    """Let each organization generate, one after the other, unless it has."""
+    for organization in case["organizations"]:
+        path = f"/waste/organizations/{quote(organization['name'])}/waste"
+        if not gateway.get(f"{path}?limit=1", Generations).items:
+            gateway.post(path, {"amounts": organization["generates"]})
+
+
+def look(gateway: Gateway, case: Case) -> list[Result]:
+    """What is there now. Of several generations the case's is the first with its amounts."""
+    storages = {storage["name"] for storage in case["storages"]}
+    results = []
+    for organization in case["organizations"]:
+        path = f"/waste/organizations/{quote(organization['name'])}"
+        listed = gateway.get(f"{path}/waste?limit={LATEST}", Generations).items
+        generations = [one for one in listed if one.amounts == organization["generates"]]
+        if not generations:
+            raise Problem(
+                f"{organization['name']} has generated other waste than the case's, which would come out "
+                "differently now; run the demo on an empty system (make clean-data)."
+            )
+        seen = gateway.get(f"{path}/storages", StoragesInView).items
+        view = {storage.name: storage for storage in seen if storage.name in storages}
+        results.append(Result(organization["name"], generations[-1], view))
+    return results
+
+
+def show(case: Case, results: Sequence[Result]) -> None:
+    """Three tables: placements, room, distances."""
+    placements: list[Sequence[object]] = [
+        (result.organization, one.kind, exact(one.amount), one.storage, one.distance_metres)
+        for result in results
+        for one in result.generation.placements
+    ]
+    waiting: list[Sequence[object]] = [
+        (result.organization, kind, exact(amount), "waits", "–")
+        for result in results
+        for kind, amount in result.generation.unplaced.items()
+    ]
+    print(table("Placed", ("organization", "kind", "amount", "storage", "metres"), placements + waiting))
+    kinds = list(case["kinds"])
+    room = [(name, *(left(storage, kind) for kind in kinds)) for name, storage in results[0].view.items()]
+    print(table("Room left, of capacity", ("storage", *kinds), sorted(room)))
+    distances = [
+        (
+            name,
+            *(
+                metres if (metres := result.view[name].distance_metres) is not None else "–"
+                for result in results
+            ),
+        )
+        for name in sorted(results[0].view)
+    ]
+    print(table("Distances in metres", ("storage", *(result.organization for result in results)), distances))
+
+
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join([title, *(f"  {line.rstrip()}" for line in lines), ""])
+
+
+def left(storage: StorageInView, kind: str) -> str:
+    if kind not in storage.capacity:
+        return "–"
+    return f"{exact(storage.room[kind])} of {exact(storage.capacity[kind])}"
+
+
+def exact(amount: Decimal) -> str:
+    return f"{amount:.3f}".rstrip("0").rstrip(".")
+
+
+def expected(case: Case) -> set[str]:
+    """The case's distances and placements, a line each."""
+    distances = case["expected"]["distances_metres"]
+    placements = case["expected"]["placements_one_organization_after_the_other"]
+    return {
+        *(f"{name} – {to}: {metres} m" for name, each in distances.items() for to, metres in each.items()),
+        *(
+            f"{one['from']}: {one['amount']} {one['kind']} → {one['to']}, {one['distance_m']} m"
+            for one in placements
+        ),
+    }
+
+
+def found(results: Sequence[Result]) -> set[str]:
+    """The system's distances and placements, written in the same way."""
+    return {
+        *(
+            f"{result.organization} – {storage.name}: {storage.distance_metres} m"
+            for result in results
+            for storage in result.view.values()
+            if storage.distance_metres is not None
+        ),
+        *(
+            f"{result.organization}: {exact(one.amount)} {one.kind} → {one.storage}, {one.distance_metres} m"
+            for result in results
+            for one in result.generation.placements
+        ),
+    }
+
+
+def main() -> int:
+    case: Case = json.loads(CASE.read_text(encoding="utf-8"))
+    gateway = Gateway(os.environ.get("GATEWAY_URL", "http://127.0.0.1:8000"))
+    try:
+        load(gateway, case)
+        generate(gateway, case)
+        results = look(gateway, case)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    show(case, results)
+    wanted, had = expected(case), found(results)
+    if wanted == had:
+        print("distances and placements as expected")
+        return 0
+    for line in sorted(wanted - had):
+        print(f"expected, but not so:  {line}")
+    for line in sorted(had - wanted):
+        print(f"so, but not expected:  {line}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

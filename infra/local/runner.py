@@ -26,8 +26,8 @@ from infra.local.supervision import Supervised
 from infra.local.system import Service, System
 from infra.local.wiring import Wiring, host_and_port
 
-SERVICES_GRACE_SECONDS = 6.0
-SERVERS_GRACE_SECONDS = 8.0
+SERVICES_GRACE_SECONDS = 7.5  # their own is 7
+SERVERS_GRACE_SECONDS = 7.0
 PATIENCE_SECONDS = 5.0  # before saying what is waited for
 
 

@@ -9,16 +9,15 @@ class Service:
     """One process of the system, and what it needs from the machine."""
 
     name: str
-    prefix: str  # of its settings: TASK stands before TASK_RABBITMQ_URL, TASK_DATABASE_URL
+    prefix: str  # of its settings: TASK_HTTP_PORT, TASK_RABBITMQ_URL, TASK_DATABASE_URL
     port: int  # for HTTP; where it is taken the next free one
-    port_setting: str
     database: str = ""  # its own PostgreSQL database, when it has one
-    command: tuple[str, ...] = ()  # `python -m name` unless said otherwise
+    command: tuple[str, ...] = ()  # `python -m name.main` unless said otherwise
 
     @property
     def start_command(self) -> list[str]:
         """What runs it."""
-        return list(self.command) or [sys.executable, "-m", self.name]
+        return list(self.command) or [sys.executable, "-m", f"{self.name}.main"]
 
     @property
     def migrate_command(self) -> list[str]:
@@ -37,9 +36,9 @@ class System:
 
 CONVEYOR = System(
     services=(
-        Service("gateway", "GATEWAY", 8000, "GATEWAY_PORT"),
-        Service("task_service", "TASK", 8001, "TASK_HTTP_PORT", database="task_service"),
-        Service("waste_service", "WASTE", 8002, "WASTE_HTTP_PORT", database="waste_service"),
+        Service("gateway", "GATEWAY", 8000),
+        Service("task_service", "TASK", 8001, database="task_service"),
+        Service("waste_service", "WASTE", 8002, database="waste_service"),
     ),
     topology=(sys.executable, "-m", "shared.topology"),
     examples=(

@@ -61,7 +61,7 @@ class Wiring:
     def settings(self, service: Service) -> dict[str, str]:
         """What its process gets in the environment, next to what the runner itself has."""
         settings = {
-            service.port_setting: str(self.ports[service.name]),
+            f"{service.prefix}_HTTP_PORT": str(self.ports[service.name]),
             f"{service.prefix}_RABBITMQ_URL": self._rabbitmq_url(service.name, service.prefix),
         }
         if service.database:

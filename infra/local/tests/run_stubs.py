@@ -1,0 +1,18 @@
+"""Runs a system of stub services in the folder that is given, as `make run` does: for the runner's tests."""
+
+import sys
+from pathlib import Path
+
+from infra.local import screen
+from infra.local.clone import Clone
+from infra.local.runner import Runner
+from infra.local.system import Service, System
+
+STUB = (sys.executable, str(Path(__file__).with_name("stub_service.py")))
+
+if __name__ == "__main__":
+    clone = Clone(Path(sys.argv[1]))
+    database = "stub" if "with-database" in sys.argv else ""
+    service = Service("stub_service", "STUB", port=20_100, database=database, command=STUB)
+    with clone.locked():
+        Runner(clone, System((service,)), screen.say).run()

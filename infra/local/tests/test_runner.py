@@ -1,0 +1,147 @@
+"""The runner starts again what dies, ends all that it started, and cleans up after one that was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from infra.local import background, processes
+from infra.local.clone import Clone
+from infra.local.logs import Log
+from infra.local.processes import Process, wait_until
+from infra.local.supervision import Supervised
+
+ROOT = Path(__file__).parents[3]
+
+
+@contextmanager
+def running(folder: Path, *words: str) -> "Iterator[subprocess.Popen[str]]":
+    """A runner of a stub service in `folder`, ready; it was given a broker, so it starts none."""
+    command = [sys.executable, "-m", "infra.local.tests.run_stubs", str(folder), *words]
+    environment = {**os.environ, "RABBITMQ_URL": "amqp://one.example,amqp://two.example"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as runner:
+        try:
+            assert wait_until(lambda: phase(folder) == "ready" or runner.poll() is not None, 30)
+            assert runner.poll() is None, runner.stdout and runner.stdout.read()
+            yield runner
+        finally:
+            runner.terminate()
+            runner.wait(20)
+
+
+def phase(folder: Path) -> str:
+    return str(Clone(folder).state().get("phase"))
+
+
+def pid_of(folder: Path, name: str) -> int:
+    return next((part["pid"] or 0 for part in Clone(folder).state()["parts"] if part["name"] == name), 0)
+
+
+def test_a_dead_service_is_started_again(tmp_path: Path) -> None:
+    with running(tmp_path):
+        first = pid_of(tmp_path, "stub_service")
+
+        os.kill(first, signal.SIGKILL)
+
+        assert wait_until(lambda: pid_of(tmp_path, "stub_service") not in (0, first), 10)
+        assert wait_until(lambda: background.status(Clone(tmp_path)) == 0, 10)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_however_the_runner_ends_nothing_that_it_started_is_left(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    with running(tmp_path, "with-database") as runner:
+        parts = [pid_of(tmp_path, name) for name in ("stub_service", "postgresql")]
+        known = {pid: processes.identity(pid) for pid in parts}
+        assert all(known.values()) and len(known) == 2
+
+        runner.send_signal(ending)
+
+        assert wait_until(lambda: not any(processes.is_alive(*one) for one in known.items()), 15)
+    assert runner.returncode == (-ending if ending is signal.SIGKILL else 0)
+
+
+def test_each_process_gets_its_own_settings_and_a_log(tmp_path: Path) -> None:
+    with running(tmp_path, "with-database"):
+        said = (tmp_path / ".conveyor" / "logs" / "stub_service.log").read_text()
+
+    assert said.strip() == "settings: STUB_DATABASE_URL STUB_HTTP_PORT STUB_RABBITMQ_URL"
+
+
+def test_two_systems_run_side_by_side(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+
+    with running(one), running(other):
+        assert Clone(one).addresses()["STUB_SERVICE_URL"] != Clone(other).addresses()["STUB_SERVICE_URL"]
+        assert background.status(Clone(one)) == background.status(Clone(other)) == 0
+
+
+def test_what_a_pid_now_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".conveyor").mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        (tmp_path / ".conveyor" / "pids").write_text(f"rabbitmq {stranger.pid} 15 another-boot/1\n")
+
+        with running(tmp_path):
+            assert stranger.poll() is None
+
+        stranger.kill()
+
+
+def test_delays_double_up_to_ten_seconds_and_begin_again_after_a_long_life(tmp_path: Path) -> None:
+    process = Process("stub", [], log=Log(tmp_path / "stub.log"))
+    part = Supervised(process, start=lambda: None, address="")
+    delays: list[str] = []
+    process.started_at = time.time()
+    for _ in range(7):
+        part.again_at = None
+        part.look(delays.append)
+    process.started_at = time.time() - 31
+    part.again_at = None
+
+    part.look(delays.append)
+
+    seconds = [delay.split()[-2] for delay in delays]
+    assert seconds == ["0.5", "1", "2", "4", "8", "10", "10", "0.5"]
+
+
+def test_a_log_keeps_its_size_and_its_last_lines(tmp_path: Path) -> None:
+    log = Log(tmp_path / "talker.log", largest_bytes=1_000)
+    process = Process("talker", [sys.executable, "-c", "for n in range(300): print('line', n)"], log=log)
+
+    process.start()
+    process.wait(10)
+    log.settle()
+
+    assert log.last_lines(2) == ["line 298", "line 299"]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 2_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
+def test_a_child_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from infra.local.logs import Log; from infra.local.processes import Process\n"
+        "child = Process('sleeper', ['sleep', '600'], log=Log(Path(sys.argv[1]) / 'log'))\n"
+        "child.start(); print(child.pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        known = processes.identity(pid)
+
+        parent.kill()
+
+    assert wait_until(lambda: not processes.is_alive(pid, known), 10)

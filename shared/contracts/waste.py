@@ -207,8 +207,8 @@ class StoragesInView(Answer):
 class RegisterKind(Command[Kind], queue="waste.register_kind", refusals=(KindExists,)):
     """Register a kind of waste."""
 
-    code: KindCode
-    title: Name
+    code: KindCode = Field(examples=["metal"])
+    title: Name = Field(examples=["металл"])
 
 
 class RegisterOrganization(
@@ -216,7 +216,7 @@ class RegisterOrganization(
 ):
     """Register an organization."""
 
-    name: PlaceName
+    name: PlaceName = Field(examples=["ОО 1"])
 
 
 class RegisterStorage(
@@ -224,18 +224,18 @@ class RegisterStorage(
 ):
     """Register a storage; a kind that its capacity does not list is not taken."""
 
-    name: PlaceName
-    capacity: Amounts
+    name: PlaceName = Field(examples=["МНО 1"])
+    capacity: Amounts = Field(examples=[{"glass": 300, "plastic": 100}])
 
 
 class AddRoad(Command[Road], queue="waste.add_road", refusals=(PlaceNotFound, RoadToItself, RoadExists)):
     """Add a road; waste that waited for one is placed at once."""
 
-    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
 
-    origin: IdOrName = Field(alias="from")
-    destination: IdOrName = Field(alias="to")
-    metres: Metres
+    origin: IdOrName = Field(alias="from", examples=["ОО 1"])
+    destination: IdOrName = Field(alias="to", examples=["МНО 1"])
+    metres: Metres = Field(examples=[100])
     two_way: StrictBool = False
 
 
@@ -244,8 +244,8 @@ class GenerateWaste(
 ):
     """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
 
-    organization: IdOrName
-    amounts: Amounts
+    organization: IdOrName = Field(examples=["ОО 1"])
+    amounts: Amounts = Field(examples=[{"bio": 50}])
 
 
 class GetOrganization(Query[Organization], queue="waste.get_organization", refusals=(OrganizationNotFound,)):

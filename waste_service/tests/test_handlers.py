@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.waste import (
-    AddRoad,
     FindStorages,
-    GenerateWaste,
     Generation,
     GenerationNotFound,
     GetGeneration,
@@ -27,8 +25,6 @@ from shared.contracts.waste import (
     OrganizationRegistered,
     PlaceNotFound,
     RegisterKind,
-    RegisterOrganization,
-    RegisterStorage,
     RoadAdded,
     RoadExists,
     RoadToItself,
@@ -39,23 +35,8 @@ from shared.contracts.waste import (
     WasteStored,
 )
 from shared.messages import Refusal, Request, new_id
+from waste_service.tests.messages import a_road, a_storage, an_organization, waste
 from waste_service.tests.running import Running, forget
-
-
-def an_organization(name: str = "office") -> RegisterOrganization:
-    return RegisterOrganization(name=name)
-
-
-def a_storage(name: str, **capacity: int) -> RegisterStorage:
-    return RegisterStorage.model_validate({"name": name, "capacity": capacity})
-
-
-def a_road(origin: str, destination: str, metres: int = 10, *, two_way: bool = False) -> AddRoad:
-    return AddRoad(origin=origin, destination=destination, metres=metres, two_way=two_way)
-
-
-def waste(organization: str = "office", **amounts: Any) -> GenerateWaste:
-    return GenerateWaste(organization=organization, amounts=amounts)
 
 
 def told(generation: Generation) -> list[tuple[str, str, Decimal, int]]:

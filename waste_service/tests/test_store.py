@@ -9,17 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from shared.contracts.waste import (
-    AddRoad,
     FindStorages,
-    GenerateWaste,
     GetStorage,
-    RegisterOrganization,
-    RegisterStorage,
 )
 from waste_service.store import present
+from waste_service.tests.messages import a_road, a_storage, an_organization, waste
 from waste_service.tests.running import Running, forget
 
-WASTE = GenerateWaste(organization="office", amounts={"bio": Decimal(1)})
+WASTE = waste(bio=1)
 
 
 @pytest.fixture
@@ -27,9 +24,9 @@ async def office(running: Running) -> Running:
     """An office beside a storage for 100 bio."""
     forget()
     await running.batch(
-        RegisterOrganization(name="office"),
-        RegisterStorage(name="A", capacity={"bio": Decimal(100)}),
-        AddRoad(origin="office", destination="A", metres=10),
+        an_organization(),
+        a_storage("A", bio=100),
+        a_road("office", "A", 10),
     )
     return running
 
@@ -85,7 +82,7 @@ async def test_what_another_process_committed_is_read_again(office: Running) -> 
     await office.ask(WASTE)
     networks, stocks = dict(present.NETWORKS), dict(present.STOCKS)
     forget()
-    await office.batch(RegisterStorage(name="B", capacity={"bio": Decimal(1)}), WASTE)
+    await office.batch(a_storage("B", bio=1), WASTE)
     forget()
     present.NETWORKS.update(networks)
     present.STOCKS.update(stocks)
@@ -97,8 +94,8 @@ async def test_what_another_process_committed_is_read_again(office: Running) -> 
 
 async def test_a_tie_goes_to_the_storage_registered_first_in_any_process(office: Running) -> None:
     await office.batch(
-        *(RegisterStorage(name=name, capacity={"bio": Decimal(1)}) for name in ("second", "first")),
-        *(AddRoad(origin="office", destination=name, metres=1, two_way=True) for name in ("first", "second")),
+        *(a_storage(name, bio=1) for name in ("second", "first")),
+        *(a_road("office", name, 1, two_way=True) for name in ("first", "second")),
     )
     forget()
 
@@ -109,8 +106,8 @@ async def test_a_tie_goes_to_the_storage_registered_first_in_any_process(office:
 
 async def test_a_process_remembers_a_two_way_road_as_two(office: Running) -> None:
     await office.batch(
-        RegisterStorage(name="B", capacity={"bio": Decimal(1)}),
-        AddRoad(origin="B", destination="A", metres=5, two_way=True),
+        a_storage("B", bio=1),
+        a_road("B", "A", 5, two_way=True),
     )
     forget()
 

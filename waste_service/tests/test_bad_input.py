@@ -171,7 +171,7 @@ async def test_waste_typed_by_hand_is_generated_whatever_the_content_type(
 
 
 async def everything(system: System) -> list[Any]:
-    return [
-        await system.fetch("waste_service", f"SELECT count(*) FROM {table}")
-        for table in ("kinds", "places", "capacities", "roads", "generations", "waiting")
-    ] + await system.fetch("waste_service", "SELECT network, stock FROM present")
+    """The counts of all that there is, with its version."""
+    tables = ("kinds", "places", "capacities", "roads", "generations", "waiting")
+    counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+    return await system.fetch("waste_service", f"SELECT network, stock, {counts} FROM present")

@@ -29,7 +29,9 @@ NOBODY = 65534
 IN_NAMESPACE = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
 AS_NOBODY = [
     *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
-    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT"),
+    # It may pass folders that are root's alone, such as /root; securebits: access(2) shall know that, too.
+    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"),
+    "--pdeathsig=INT",
 ]
 INITDB = [
     *("--username=postgres", "--pwfile=superuser_password", "--auth=scram-sha-256"),
@@ -131,7 +133,14 @@ class PostgreSQL:
 
     def _works(self, prefix: list[str]) -> bool:
         """Try it once: the binary is found and runs, and the folder can be written to."""
-        attempt = [*prefix, "/bin/sh", "-c", 'test -w . && "$1" --version', "sh", str(binary("postgres"))]
+        attempt = [
+            *prefix,
+            "/bin/sh",
+            "-c",
+            'test -w . && test -x "$1" && "$1" --version',
+            "sh",
+            str(binary("postgres")),
+        ]
         return subprocess.run(attempt, cwd=self.directory, capture_output=True, check=False).returncode == 0
 
     def _initialise(self, prefix: list[str]) -> None:

@@ -9,7 +9,7 @@ from gateway import errors
 from gateway.asking import Gateway
 from gateway.limits import BodyLimit
 from gateway.metrics import HttpMetrics
-from gateway.routes import tasks
+from gateway.routes import tasks, waste
 from gateway.settings import GatewaySettings
 from shared.asking import RequestClient
 from shared.bus import Publisher
@@ -25,7 +25,7 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
     app.add_middleware(BodyLimit, most=settings.body_bytes)
     app.add_middleware(HttpMetrics)
     errors.install(app)
-    for router in (tasks.router,):
+    for router in (tasks.router, waste.router):
         app.include_router(router)
     for path, page in health.pages():
         app.routes.append(Route(path, page, include_in_schema=False))

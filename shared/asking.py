@@ -18,7 +18,7 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
-from shared.bus import BrokerAway, Link, Publisher, Unconfirmed
+from shared.bus import BrokerAway, Link, Publisher, Unconfirmed, retrieve
 from shared.messages import AnswerType, Command, Refusal, Request, Unavailable
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class RequestClient:
             raise BrokerAway("answers could not be heard")
         conversation = uuid4().hex
         answered: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
+        answered.add_done_callback(retrieve)
         self.awaited[conversation] = answered
         request = question.request
         try:

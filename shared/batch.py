@@ -155,15 +155,23 @@ class Batches:
         for delivery in deliveries:
             copies.setdefault(delivery.key, delivery)
         contended = any(delivery.handler.contended for delivery in deliveries)
-        async with self.journal.transaction(contended=contended) as transaction:
-            batch.outcomes |= await transaction.find(list(copies))
-            for key, delivery in copies.items():
-                if key not in batch.outcomes and not delivery.older_than(self.keep):
-                    await self._execute(delivery, transaction, batch)
-            self._refuse_reused(batch)
-            if batch.settled or batch.said:
-                await transaction.conclude(batch.settled, batch.said)
+        try:
+            async with self.journal.transaction(contended=contended) as transaction:
+                await self._fill(batch, copies, transaction)
+        except (StoreAway, Conflict, _Spoiled):
+            raise
+        except Exception as error:  # a write that waited, or the commit itself, was refused by the store
+            raise _Spoiled(error) from error
         await self._finish(batch, perf_counter() - started)
+
+    async def _fill(self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction) -> None:
+        batch.outcomes |= await transaction.find(list(copies))
+        for key, delivery in copies.items():
+            if key not in batch.outcomes and not delivery.older_than(self.keep):
+                await self._execute(delivery, transaction, batch)
+        self._refuse_reused(batch)
+        if batch.settled or batch.said:
+            await transaction.conclude(batch.settled, batch.said)
 
     async def _execute(self, delivery: Delivery, transaction: Transaction, batch: _Batch) -> None:
         work = Work(

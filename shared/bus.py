@@ -138,7 +138,7 @@ class Publisher:
     ) -> "asyncio.Future[Any]":
         """Send with the rest of this loop turn; the future ends as the module says. Set `message_id`."""
         confirmed = self.loop.create_future()
-        confirmed.add_done_callback(_retrieve)
+        confirmed.add_done_callback(retrieve)
         self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, confirmed))
         return confirmed
 
@@ -249,6 +249,7 @@ def _expire(futures: list["asyncio.Future[None]"]) -> None:
         _fail(future, Unconfirmed(f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s"))
 
 
-def _retrieve(future: "asyncio.Future[Any]") -> None:
+def retrieve(future: "asyncio.Future[Any]") -> None:
+    """A done-callback for futures whose failure nobody may be waiting for: asyncio would log it as lost."""
     if not future.cancelled():
         future.exception()

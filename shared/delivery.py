@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import aiormq
 from aio_pika.abc import AbstractIncomingMessage
+from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 from pydantic import ValidationError
 
@@ -32,6 +33,7 @@ class Delivery:
     handler: Handler
     queue: str
     raw: AbstractIncomingMessage
+    channel: AbstractChannel
     message_id: str
     actor: str
     attempt: int
@@ -58,7 +60,7 @@ class Delivery:
     @property
     def lost(self) -> bool:
         """Its channel has closed: the broker will deliver it again, here or elsewhere."""
-        return bool(self.raw.channel.is_closed)
+        return bool(self.channel.is_closed)
 
     def older_than(self, age: timedelta) -> bool:
         sent = self.raw.timestamp
@@ -95,6 +97,7 @@ def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_use
         handler=handler,
         queue=queue,
         raw=raw,
+        channel=raw.channel,
         message_id=raw.message_id or uuid4().hex,
         actor=str(headers.get("actor", DIRECT)),
         attempt=attempt if isinstance(attempt, int) else 1,
@@ -127,10 +130,10 @@ class Unsettled:
     """The deliveries of a process that are not acknowledged yet, by channel and in order of their tags."""
 
     def __init__(self) -> None:
-        self.tags: dict[Any, dict[int, None]] = {}
+        self.tags: dict[AbstractChannel, dict[int, None]] = {}
 
     def add(self, delivery: Delivery) -> None:
-        channel = delivery.raw.channel
+        channel = delivery.channel
         if channel not in self.tags:
             self.tags = {known: tags for known, tags in self.tags.items() if not known.is_closed}
             self.tags[channel] = {}
@@ -138,9 +141,9 @@ class Unsettled:
 
     async def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         """Acknowledge in as few frames as is right. What cannot be acknowledged comes again."""
-        by_channel: dict[Any, list[int]] = {}
+        by_channel: dict[AbstractChannel, list[int]] = {}
         for delivery in deliveries:
-            by_channel.setdefault(delivery.raw.channel, []).append(_tag(delivery))
+            by_channel.setdefault(delivery.channel, []).append(_tag(delivery))
         for channel, tags in by_channel.items():
             outstanding = self.tags.get(channel, {})
             for tag in tags:

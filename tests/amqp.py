@@ -71,6 +71,6 @@ async def client(system: System, user: str = "operator") -> AsyncIterator[Client
     connection = await system.connect(user)
     async with connection:
         channel = await connection.channel(on_return_raises=True)
-        made = Client(channel, user)  # type: ignore[arg-type]
+        made = Client(channel, user)
         await made.open()
         yield made

@@ -22,7 +22,7 @@ class Mark(Command[Marks], queue="toy.mark", refusals=(Told,)):
     """Write a row, then behave."""
 
     text: Name
-    then: Literal["end", "refuse", "break", "die", "break_twice", "os_error"] = "end"
+    then: Literal["end", "refuse", "break", "die", "break_twice", "os_error", "write_nothing"] = "end"
     first: Literal["write", "refuse"] = "write"
 
 

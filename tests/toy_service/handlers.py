@@ -40,6 +40,8 @@ def behave(command: Mark, work: Work) -> None:
         raise RuntimeError("Told to break.")
     if command.then == "os_error":
         raise OSError("Told to break with what looks like a lost connection.")
+    if command.then == "write_nothing":
+        sql(work).write(ADD_HEARD, {"text": None})
     if command.then == "die":
         os.kill(os.getpid(), signal.SIGKILL)
 

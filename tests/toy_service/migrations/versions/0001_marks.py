@@ -14,4 +14,4 @@ def upgrade() -> None:
     op.create_table(
         "marks", sa.Column("text", sa.Text), sa.Column("message_id", sa.Text), sa.Column("actor", sa.Text)
     )
-    op.create_table("heard", sa.Column("text", sa.Text))
+    op.create_table("heard", sa.Column("text", sa.Text, nullable=False))

@@ -243,13 +243,26 @@ class SqlJournal:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[SqlTransaction]:
-        connection = self.engine.connect()
-        with _translated():
-            await connection.start()
+        connection, driver = await self._connect()
         try:
-            raw = await connection.get_raw_connection()
-            yield SqlTransaction(connection, cast("asyncpg.Connection[Any]", raw.driver_connection))
+            yield SqlTransaction(connection, driver)
+        except (asyncio.CancelledError, TimeoutError):
+            await connection.invalidate()  # the server may still be at work on it
+            raise
         finally:
+            await connection.close()
+
+    async def _connect(self) -> tuple[AsyncConnection, "asyncpg.Connection[Any]"]:
+        """A connection that was open a moment ago: the pool keeps those that a restart has ended."""
+        while True:
+            connection = self.engine.connect()
+            with _translated():
+                await connection.start()
+            raw = await connection.get_raw_connection()
+            driver = cast("asyncpg.Connection[Any]", raw.driver_connection)
+            if not driver.is_closed():
+                return connection, driver
+            await connection.invalidate()
             await connection.close()
 
     @asynccontextmanager

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import ProblemResponse
 
 TOO_LARGE = 413
+POURED_AWAY = 64 * 1024 * 1024
 
 
 class BodyLimit:
@@ -22,6 +23,7 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > self.most:
+            await _pour_away(receive)
             problem = ProblemResponse(TOO_LARGE, "body_too_large", self._detail())
             await problem(scope, receive, send)
             return
@@ -39,3 +41,12 @@ class BodyLimit:
 
     def _detail(self) -> str:
         return f"The body is larger than the {self.most} bytes that are taken"
+
+
+async def _pour_away(receive: Receive) -> None:
+    """Read what is still coming, up to a bound: many clients hear no answer before they have sent all."""
+    poured, more = 0, True
+    while more and poured < POURED_AWAY:
+        message = await receive()
+        poured += len(message.get("body", b""))
+        more = message.get("more_body", False)

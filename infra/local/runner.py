@@ -10,7 +10,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from infra.local import processes
@@ -55,27 +55,18 @@ class Runner:
 
     def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, call `when_ready`, watch until a signal asks for the end, stop everything."""
-        with self._listening_to_signals():
-            try:
-                self._start()
-                self._phase = "ready"
-                self._record()
-                when_ready()
-                self._watch()
-            except _StopRequestedError:
-                pass
-            finally:
-                self._stop()
-
-    @contextlib.contextmanager
-    def _listening_to_signals(self) -> Iterator[None]:
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = [signal.signal(number, self._on_signal) for number in numbers]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
         try:
-            yield
+            self._start()
+            self._phase = "ready"
+            self._record()
+            when_ready()
+            self._watch()
+        except _StopRequestedError:
+            pass
         finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+            self._stop()
 
     def _on_signal(self, *_: object) -> None:
         self._signals += 1

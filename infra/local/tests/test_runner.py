@@ -66,8 +66,9 @@ def test_however_the_runner_ends_nothing_that_it_started_is_left(
 
         runner.send_signal(ending)
 
+        exit_code = runner.wait(15)
         assert wait_until(lambda: not any(processes.is_alive(*one) for one in known.items()), 15)
-    assert runner.returncode == (-ending if ending is signal.SIGKILL else 0)
+    assert exit_code == (-ending if ending is signal.SIGKILL else 0)
 
 
 def test_each_process_gets_its_own_settings_and_a_log(tmp_path: Path) -> None:

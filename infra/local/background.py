@@ -8,9 +8,9 @@ from typing import Any
 
 from infra.local import processes
 from infra.local.clone import Clone
+from infra.local.health import accepts, is_ready
 from infra.local.passwords import private_folder
 from infra.local.problems import Problem
-from infra.local.runner import accepts, is_ready
 from infra.local.system import System
 from infra.local.table import table
 

@@ -5,14 +5,10 @@ user `guest` exists.
 """
 
 import base64
-import contextlib
-import glob
 import hashlib
 import json
 import os
-import re
 import secrets
-import shutil
 import socket
 import sys
 import urllib.error
@@ -22,20 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from infra.local import packages, processes
+from infra.local import installation, processes
 from infra.local.logs import Log
 from infra.local.passwords import private_folder, write_private
 from infra.local.problems import Problem, check_room
 from infra.local.processes import Process
 
-OLDEST = (3, 10)
-PLACES = (
-    "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
-    "/opt/homebrew/opt/rabbitmq/sbin",
-    "/usr/local/opt/rabbitmq/sbin",
-    "/home/linuxbrew/.linuxbrew/opt/rabbitmq/sbin",
-    "/opt/rabbitmq*/sbin",
-)
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 management.tcp.ip = 127.0.0.1
@@ -86,12 +74,12 @@ class RabbitMQ:
 
     def start(self) -> None:
         """Start the node; `wait_ready` tells when it answers. A Problem where it cannot run here."""
-        scripts = installation()
+        scripts = installation.scripts_folder()
         private_folder(self.directory)
         check_room(self.directory)  # without room it would block publishers, and say so only on its page
         self._configure()
         self.process.environment = self.epmd.environment = self._environment(scripts)
-        self.epmd.command = [_epmd(), "-port", str(self.epmd_port), "-address", "127.0.0.1"]
+        self.epmd.command = [installation.epmd(), "-port", str(self.epmd_port), "-address", "127.0.0.1"]
         self.process.command = [str(scripts / "rabbitmq-server")]
         self.epmd.kill()
         self.epmd.start()
@@ -219,50 +207,3 @@ def password_hash(password: str) -> str:
     """RabbitMQ's own form: four random bytes, then SHA-256 of them and the password, in base64."""
     salt = os.urandom(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-
-
-def installation() -> Path:
-    """The folder of RabbitMQ's own scripts, after installing the package where it is missing."""
-    scripts = _find_scripts()
-    if scripts is None:
-        packages.install("rabbitmq-server", "RabbitMQ")
-        scripts = _find_scripts()
-    if scripts is None:
-        raise Problem(
-            "rabbitmq-server is installed, but its scripts are not in /usr/lib/rabbitmq: reinstall it."
-        )
-    version = _version(scripts)
-    if version < OLDEST:
-        found = ".".join(str(number) for number in version)
-        raise Problem(
-            f"RabbitMQ 3.10 or newer is needed, and {found} is installed: upgrade rabbitmq-server, or give "
-            "RABBITMQ_URL of another one."
-        )
-    return scripts
-
-
-def _find_scripts() -> Path | None:
-    found = [Path(path) for place in PLACES for path in glob.glob(place)]  # noqa: PTH207 these are absolute
-    with contextlib.suppress(TypeError):
-        found.append(Path(shutil.which("rabbitmq-server")).resolve().parent)  # type: ignore[arg-type]
-    found = [path for path in found if (path / "rabbitmq-env").exists()]
-    return max(found, key=_version, default=None)
-
-
-def _version(scripts: Path) -> tuple[int, ...]:
-    """From the name of the broker's own plugin, such as plugins/rabbit-3.10.8."""
-    names = [path.name for path in (scripts.resolve().parent / "plugins").glob("rabbit-[0-9]*")]
-    numbers = [re.findall(r"\d+", name)[:3] for name in names]
-    return max((tuple(int(number) for number in found) for found in numbers), default=(0,))
-
-
-def _epmd() -> str:
-    """Erlang's name server, which the node needs next to it."""
-    places = ["/opt/homebrew/opt/erlang/lib/erlang/bin/epmd", "/usr/local/opt/erlang/lib/erlang/bin/epmd"]
-    beside = sorted(glob.glob("/usr/lib/erlang/erts-*/bin/epmd"))  # noqa: PTH207
-    found = shutil.which("epmd") or next((path for path in [*beside, *places] if Path(path).exists()), None)
-    if found is None:
-        raise Problem(
-            "RabbitMQ is installed without Erlang's epmd: reinstall rabbitmq-server with its Erlang."
-        )
-    return found

@@ -3,20 +3,16 @@
 Nothing that it started outlives it, and it never signals anything else.
 """
 
-import contextlib
 import os
 import signal
-import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from functools import partial
 
-from infra.local import processes
+from infra.local import leftovers
 from infra.local.clone import Clone
+from infra.local.health import accepts, is_ready, why_not_ready
 from infra.local.logs import Log
-from infra.local.passwords import write_private
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
 from infra.local.problems import Problem
@@ -72,7 +68,7 @@ class Runner:
         self._signals += 1
 
     def _start(self) -> None:
-        self._end_leftovers()
+        leftovers.end(self.clone, self.say)
         wiring = Wiring(self.clone, self.system, self.clone.given(), self._ports)
         self.addresses = wiring.addresses()
         self.clone.write_addresses(self.addresses)
@@ -81,38 +77,11 @@ class Runner:
         self._prepare(wiring)
         self._start_services(wiring)
 
-    def _end_leftovers(self) -> None:
-        """What an earlier runner left behind when it was killed, known by pid and start time."""
-        left = [entry for entry in self._recorded() if processes.is_alive(entry[0], entry[2])]
-        if not left:
-            return
-        self.say("Ending what an earlier run left behind …")
-        for pid, end_signal, _ in left:
-            processes.send(pid, end_signal)
-        processes.wait_until(lambda: not any(processes.is_alive(pid, known) for pid, _, known in left), 8)
-        for pid, _, known in left:
-            if processes.is_alive(pid, known):
-                processes.kill_family(pid)
-
-    def _recorded(self) -> list[tuple[int, int, str]]:
-        try:
-            lines = (self.clone.home / "pids").read_text().splitlines()
-        except OSError:
-            return []
-        entries = [line.split() for line in lines]
-        return [(int(entry[1]), int(entry[2]), entry[3]) for entry in entries if len(entry) == 4]
-
     def _record(self) -> None:
         """Keep `.conveyor/pids` and the state for `make status` true."""
         known = [*(part.process for part in self.supervised), *self._steps]
         known += [server.epmd for server in self._servers if isinstance(server, RabbitMQ)]
-        running = [(process, process.pid) for process in known]
-        lines = [
-            f"{process.name} {pid} {int(process.end_signal)} {processes.identity(pid)}\n"
-            for process, pid in running
-            if pid is not None
-        ]
-        write_private(self.clone.home / "pids", "".join(lines))
+        leftovers.record(self.clone, known)
         parts = [
             {
                 "name": part.name,
@@ -268,26 +237,3 @@ class Runner:
             time.sleep(0.05)
         for process in ending:
             process.kill()
-
-
-def is_ready(health: str) -> bool:
-    """Whether GET of this address answers 200."""
-    return why_not_ready(health) == ""
-
-
-def why_not_ready(health: str) -> str:
-    """What the readiness address says instead of 200; empty when it is ready."""
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(health, timeout=2):
-            return ""
-    except urllib.error.HTTPError as answer:
-        return answer.read(300).decode(errors="replace").replace("\n", " ")
-    except OSError:
-        return "it does not answer yet"
-
-
-def accepts(place: tuple[str, int]) -> bool:
-    """Whether somebody listens there."""
-    with contextlib.suppress(OSError), socket.create_connection(place, timeout=2):
-        return True
-    return False

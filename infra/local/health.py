@@ -1,0 +1,29 @@
+"""Looking from outside: does a service say that it is ready, does anybody listen on a port."""
+
+import contextlib
+import socket
+import urllib.error
+import urllib.request
+
+
+def is_ready(health: str) -> bool:
+    """Whether GET of this address answers 200."""
+    return why_not_ready(health) == ""
+
+
+def why_not_ready(health: str) -> str:
+    """What the readiness address says instead of 200; empty when it is ready."""
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(health, timeout=2):
+            return ""
+    except urllib.error.HTTPError as answer:
+        return answer.read(300).decode(errors="replace").replace("\n", " ")
+    except OSError:
+        return "it does not answer yet"
+
+
+def accepts(place: tuple[str, int]) -> bool:
+    """Whether somebody listens there."""
+    with contextlib.suppress(OSError), socket.create_connection(place, timeout=2):
+        return True
+    return False

@@ -119,6 +119,8 @@ if __name__ == "__main__":
         sys.exit(str(problem))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # the reader of `make up | head` is gone
+        os._exit(1)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

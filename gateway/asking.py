@@ -25,7 +25,11 @@ class Asker:
         return await self.gateway.ask(request, self.traceparent)
 
 
-Ask = Annotated[Asker, Depends(Asker)]
+async def _asker(http: Request) -> Asker:  # async, since FastAPI sends what is not to a thread
+    return Asker(http)
+
+
+Ask = Annotated[Asker, Depends(_asker)]
 
 
 class Gateway:

@@ -34,6 +34,8 @@ class BodyLimit:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.most:
+                if message.get("more_body", False):
+                    await _pour_away(receive)
                 raise HTTPException(TOO_LARGE, self._detail())
             return message
 

@@ -5,6 +5,8 @@ from time import perf_counter
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.health import Page
+
 REQUESTS = Counter("http_requests_total", "HTTP requests answered.", ["method", "route", "status"])
 SECONDS = Histogram(
     "http_request_duration_seconds", "From the request's head to the end of the answer.", ["method", "route"]
@@ -37,6 +39,12 @@ class HttpMetrics:
             try:
                 await self.app(scope, receive, watch)
             finally:
-                route = getattr(scope.get("route"), "path", "none")
+                route = _template(scope)
                 REQUESTS.labels(method, route, status).inc()
                 SECONDS.labels(method, route).observe(perf_counter() - started)
+
+
+def _template(scope: Scope) -> str:
+    if isinstance(scope.get("endpoint"), Page):
+        return str(scope["path"])  # the health pages have no parameters
+    return getattr(scope.get("route"), "path", "none")

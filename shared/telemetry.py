@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page and tell nothing here
 
 MESSAGES = Counter("messages_handled_total", "Messages that came to an end here.", ["message", "outcome"])
 MESSAGE_SECONDS = Histogram(

@@ -1,0 +1,111 @@
+"""The house rules that a reader relies on, checked: rooms, sizes, who constructs, who acknowledges."""
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared import topology
+from shared.messages import EVENTS, REQUESTS, Request
+from tests.system import ROOT
+
+SERVICES = sorted(path.parent for path in ROOT.glob("*_service/main.py"))
+ROOMS = {"README.md", "main.py", "settings.py", "handlers.py", "domain.py", "store.py", "migrations", "tests"}
+SPLIT_BY_SUBJECT = {"handlers", "domain", "store"}
+KERNEL_LINES = 1_850
+FILE_LINES = 350
+
+
+def code_lines(file: Path) -> int:
+    """Lines that hold code: no blank lines, comments or docstrings."""
+    source = file.read_text()
+    quiet = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    lines = {line for token in tokens if token.type not in quiet for line in _span(token) if token.string}
+    return len(lines - _docstrings(ast.parse(source)))
+
+
+def _span(token: tokenize.TokenInfo) -> range:
+    return range(token.start[0], token.end[0] + 1)
+
+
+def _docstrings(tree: ast.AST) -> set[int]:
+    return {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+
+
+def sources() -> Iterator[Path]:
+    for folder in (ROOT / "shared", ROOT / "gateway", *SERVICES):
+        yield from (file for file in folder.rglob("*.py") if "tests" not in file.parts)
+
+
+def names_called(file: Path) -> set[str]:
+    calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    return {func.id for func in calls if isinstance(func, ast.Name)} | {
+        func.attr for func in calls if isinstance(func, ast.Attribute)
+    }
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_service_has_the_rooms_that_all_have_and_no_others(service: Path) -> None:
+    rooms = {path.name for path in service.iterdir() if path.name != "__pycache__"}
+
+    renamed = {room for room in rooms - ROOMS if room not in SPLIT_BY_SUBJECT}
+    assert renamed == set()
+    assert {"README.md", "main.py", "settings.py"} <= rooms
+    assert {"handlers.py", "handlers"} & rooms
+
+
+def test_the_kernel_stays_one_that_a_person_can_read() -> None:
+    assert sum(map(code_lines, (ROOT / "shared").glob("*.py"))) < KERNEL_LINES
+
+
+@pytest.mark.parametrize("file", list(sources()), ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_is_split_by_subject_before_it_gets_long(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= FILE_LINES
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_only_main_constructs(service: Path) -> None:
+    constructors = {"Service", "SqlJournal"}
+    builders = [file.name for file in service.rglob("*.py") if names_called(file) & constructors]
+    assert [name for name in builders if not name.startswith("test_") and name != "conftest.py"] == [
+        "main.py"
+    ]
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_services_never_commit_acknowledge_or_catch_everything(service: Path) -> None:
+    for file in (file for file in service.rglob("*.py") if "tests" not in file.parts):
+        assert names_called(file) & {"commit", "ack", "acknowledge", "basic_ack", "rollback"} == set(), file
+        assert "except Exception" not in file.read_text(), file
+
+
+def test_names_on_the_wire_follow_one_form_and_every_contract_explains_itself() -> None:
+    topology.load_contracts()
+    for queue, request in REQUESTS.items():
+        owner, _, verb_noun = queue.partition(".")
+        assert request.__name__ == "".join(word.title() for word in verb_noun.split("_")), queue
+        assert owner == request.owner()
+        assert request.__doc__ and request.__doc__ != Request.__doc__
+    for event in EVENTS.values():
+        assert event.__doc__
+        noun_past = event.routing_key.partition(".")[2]
+        assert event.__name__ == "".join(word.title() for word in noun_past.split("_")), event
+
+
+def test_a_name_on_the_wire_is_written_once() -> None:
+    topology.load_contracts()
+    contracts = [file.read_text() for file in (ROOT / "shared" / "contracts").glob("*.py")]
+    for queue in (queue for queue in REQUESTS if not queue.startswith("toy.")):
+        assert sum(text.count(f'"{queue}"') for text in contracts) == 1
+        others = [file for file in sources() if "contracts" not in file.parts]
+        assert [file for file in others if f'"{queue}"' in file.read_text()] == []

@@ -208,7 +208,7 @@ class Batches:
 
     def _note(self, delivery: Delivery, outcome: Outcome, batch: _Batch) -> None:
         batch.outcomes[delivery.key] = outcome
-        batch.settled.append(Settled(delivery.key, delivery.actor, outcome))
+        batch.settled.append(Settled(*delivery.key, delivery.actor, outcome))
 
     def _note_refusal(self, delivery: Delivery, refusal: Refusal, batch: _Batch) -> None:
         self._note(delivery, Outcome("refused", refusal.to_json(), delivery.fingerprint), batch)

@@ -47,7 +47,8 @@ class Outcome:
 class Settled:
     """A command that ended in this batch, with what the inbox is to remember of it."""
 
-    key: Key
+    queue: str
+    message_id: str
     actor: str
     outcome: Outcome
 

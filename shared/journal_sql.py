@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -51,6 +52,9 @@ WITH settled AS (
                          $13::text[], $14::bytea[], $15::timestamptz[])
 )
 SELECT count(*) FROM settled"""
+
+_SETTLED = "queue message_id actor outcome.ending outcome.answer outcome.fingerprint".split()
+_SAID = "id exchange routing_key type conversation causation traceparent body said_at".split()
 
 _NOTE_ATTEMPT = """
 INSERT INTO inbox (queue, message_id, actor, attempt, due_at, error) VALUES ($1, $2, $3, $4, $5, $6)
@@ -151,36 +155,18 @@ class SqlTransaction:
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
         await self.flush()
-        ordered = sorted(settled, key=lambda one: one.key)  # so that two processes meet in one order
+        ordered = sorted(
+            settled, key=attrgetter("queue", "message_id")
+        )  # so that two processes meet in one order
         with _translated(self.driver):
-            count = await self.driver.fetchval(_CONCLUDE, *_settled_columns(ordered), *_said_columns(said))
+            columns = [*_columns(ordered, _SETTLED), *_columns(said, _SAID)]
+            count = await self.driver.fetchval(_CONCLUDE, *columns)
         if count != len(settled):
             raise Conflict("another process has ended one of these commands")
 
 
-def _settled_columns(settled: Sequence[Settled]) -> tuple[list[Any], ...]:
-    return (
-        [one.key[0] for one in settled],
-        [one.key[1] for one in settled],
-        [one.actor for one in settled],
-        [one.outcome.ending for one in settled],
-        [one.outcome.answer for one in settled],
-        [one.outcome.fingerprint for one in settled],
-    )
-
-
-def _said_columns(said: Sequence[Said]) -> tuple[list[Any], ...]:
-    return (
-        [one.id for one in said],
-        [one.exchange for one in said],
-        [one.routing_key for one in said],
-        [one.type for one in said],
-        [one.conversation for one in said],
-        [one.causation for one in said],
-        [one.traceparent for one in said],
-        [one.body for one in said],
-        [one.said_at for one in said],
-    )
+def _columns(rows: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
+    return [list(map(attrgetter(name), rows)) for name in names]
 
 
 def sql(work: Work) -> SqlTransaction:

@@ -108,7 +108,7 @@ class Recovery:
     async def _remember_failure(self, delivery: Delivery, outcome: Outcome) -> None:
         while not delivery.lost:
             try:
-                await self.journal.give_up(Settled(delivery.key, delivery.actor, outcome))
+                await self.journal.give_up(Settled(*delivery.key, delivery.actor, outcome))
                 return
             except Conflict:
                 return  # another process had more luck with it

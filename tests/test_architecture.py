@@ -15,7 +15,8 @@ from tests.system import ROOT
 SERVICES = sorted(path.parent for path in ROOT.glob("*_service/main.py"))
 ROOMS = {"README.md", "main.py", "settings.py", "handlers.py", "domain.py", "store.py", "migrations", "tests"}
 SPLIT_BY_SUBJECT = {"handlers", "domain", "store"}
-KERNEL_LINES = 1_850
+KERNEL_LINES = 1_650
+FORM_LINES = 300
 FILE_LINES = 350
 
 
@@ -65,7 +66,11 @@ def test_a_service_has_the_rooms_that_all_have_and_no_others(service: Path) -> N
 
 
 def test_the_kernel_stays_one_that_a_person_can_read() -> None:
-    assert sum(map(code_lines, (ROOT / "shared").glob("*.py"))) < KERNEL_LINES
+    forms = set((ROOT / "shared").glob("journal_*.py"))  # one for each kind of store
+    rest = set((ROOT / "shared").glob("*.py")) - forms
+
+    assert sum(map(code_lines, rest)) < KERNEL_LINES
+    assert max(map(code_lines, forms)) < FORM_LINES
 
 
 @pytest.mark.parametrize("file", list(sources()), ids=lambda file: str(file.relative_to(ROOT)))

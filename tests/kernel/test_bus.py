@@ -1,0 +1,142 @@
+"""The publisher's three endings, and what it relies on inside aiormq."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import aiormq
+import pytest
+from aiormq.channel import Channel
+from aiormq.exceptions import PublishError
+from pamqp.commands import Basic
+
+from shared.bus import BrokerAway, Publisher
+from tests.system import System, eventually
+
+
+def properties(message_id: str | None = None) -> Basic.Properties:
+    return Basic.Properties(message_id=message_id or uuid4().hex)
+
+
+@pytest.fixture
+async def publisher(system: System) -> AsyncIterator[Publisher]:
+    publisher = Publisher(system.broker_url("operator"), "test")
+    open_ = asyncio.create_task(publisher.link.keep_open())
+    await asyncio.wait_for(publisher.link.back.wait(), 30)
+    yield publisher
+    open_.cancel()
+
+
+@pytest.fixture
+async def queue(system: System) -> AsyncIterator[str]:
+    connection = await aiormq.connect(system.broker_url("operator"))
+    channel = await connection.channel()
+    name = f"test.{uuid4().hex[:8]}"
+    await channel.queue_declare(name, durable=True)
+    await connection.close()
+    yield name
+
+
+async def depth(system: System, queue: str) -> int:
+    connection = await aiormq.connect(system.broker_url("operator"))
+    declared = await (await connection.channel()).queue_declare(queue, passive=True)
+    await connection.close()
+    assert declared.message_count is not None
+    return declared.message_count
+
+
+async def test_a_thousand_published_at_once_are_confirmed_each_once(
+    system: System, publisher: Publisher, queue: str
+) -> None:
+    await asyncio.gather(
+        *(publisher.publish("", queue, b"x", properties(), mandatory=True) for _ in range(1000))
+    )
+
+    assert await depth(system, queue) == 1000
+
+
+async def test_what_is_published_in_one_turn_leaves_in_one_write(publisher: Publisher, queue: str) -> None:
+    channel = publisher.link.channel
+    assert channel is not None
+    confirmed = [publisher.publish("", queue, b"x", properties(), mandatory=True) for _ in range(64)]
+    await asyncio.sleep(0)  # the turn in which it is flushed
+
+    assert channel.write_queue.qsize() <= 1
+    assert not publisher.pending
+    await asyncio.gather(*confirmed)
+
+
+async def test_a_body_larger_than_a_frame_arrives_whole(
+    system: System, publisher: Publisher, queue: str
+) -> None:
+    body = bytes(range(256)) * 4096
+    await publisher.publish("", queue, body, properties(), mandatory=True)
+
+    connection = await aiormq.connect(system.broker_url("operator"))
+    message = await (await connection.channel()).basic_get(queue, no_ack=True)
+    await connection.close()
+    assert message.body == body
+
+
+async def test_more_than_the_connection_takes_at_once_waits_its_turn(
+    system: System, publisher: Publisher, queue: str
+) -> None:
+    async def some() -> None:
+        for _ in range(20):
+            await publisher.publish("", queue, b"x" * 50_000, properties(), mandatory=True)
+
+    await asyncio.gather(*(some() for _ in range(20)))
+
+    assert await depth(system, queue) == 400
+
+
+async def test_unroutable_is_an_error_when_mandatory_and_a_success_when_not(publisher: Publisher) -> None:
+    with pytest.raises(PublishError):
+        await publisher.publish("", "nowhere", b"", properties(), mandatory=True)
+    await publisher.publish("", "nowhere", b"", properties(), mandatory=False)
+
+
+async def test_two_unroutable_ones_with_one_id_both_fail(publisher: Publisher) -> None:
+    published = [publisher.publish("", "nowhere", b"", properties("same"), mandatory=True) for _ in range(2)]
+
+    results = await asyncio.gather(*published, return_exceptions=True)
+
+    assert [type(result) for result in results] == [PublishError, PublishError]
+
+
+async def test_without_a_connection_publishing_fails_at_once() -> None:
+    publisher = Publisher("amqp://guest:guest@127.0.0.1:1/", "test")
+
+    with pytest.raises(BrokerAway):
+        await publisher.publish("", "q", b"", properties(), mandatory=True)
+
+
+async def test_connections_closed_on_the_page_come_back_and_publishing_goes_on(
+    system: System, publisher: Publisher, queue: str
+) -> None:
+    async def closed() -> bool:
+        async with system.management() as page:
+            connections = (await page.get(f"/api/vhosts/{system.name}/connections")).json()
+            for connection in connections:
+                await page.delete(f"/api/connections/{connection['name']}")
+        return bool(connections)
+
+    first = publisher.link.channel
+    await eventually(closed, "the page shows connections, and closes them")
+
+    async def another() -> bool:
+        return publisher.link.channel not in {None, first}
+
+    await eventually(another, "the publisher is connected again")
+    await publisher.publish("", queue, b"x", properties(), mandatory=True)
+
+
+async def test_aiormq_still_has_what_the_publisher_relies_on(publisher: Publisher) -> None:
+    channel = publisher.link.channel
+
+    assert isinstance(channel, Channel)
+    assert isinstance(channel.delivery_tag, int)
+    assert isinstance(channel.confirmations, dict)
+    assert isinstance(channel.message_id_delivery_tag, dict)
+    assert isinstance(channel.write_queue, asyncio.Queue)
+    assert channel.max_content_size > 4096

@@ -10,7 +10,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
@@ -203,7 +203,7 @@ class Batches:
         async def refuse(message: object, work: Work) -> None:
             raise refusal
 
-        delivery.handler = type(delivery.handler)(delivery.handler.message, refuse, False)
+        delivery.handler = replace(delivery.handler, function=refuse, contended=False)
         await self._settle([delivery])
 
     def _note(self, delivery: Delivery, outcome: Outcome, batch: _Batch) -> None:

@@ -47,11 +47,11 @@ class Delivery:
 
     @property
     def conversation(self) -> str:
-        return self.raw.correlation_id or self.message_id
+        return (self.raw.correlation_id or self.message_id).replace("\x00", "")
 
     @property
     def traceparent(self) -> str:
-        return str(self.raw.headers.get("traceparent", ""))[:55]
+        return str(self.raw.headers.get("traceparent", "")).replace("\x00", "")[:55]
 
     @property
     def name(self) -> str:
@@ -99,7 +99,7 @@ def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_use
         raw=raw,
         channel=raw.channel,
         message_id=raw.message_id or uuid4().hex,
-        actor=str(headers.get("actor", DIRECT)),
+        actor=str(headers.get("actor", DIRECT)).replace("\x00", ""),
         attempt=attempt if isinstance(attempt, int) else 1,
         errors=[str(error) for error in _list(headers.get("errors"))],
         fingerprint=hashlib.blake2b(raw.body, digest_size=16).digest(),

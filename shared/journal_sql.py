@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
 STATEMENT_SECONDS = 30.0
+FROZEN_SECONDS = 15
+"""A process frozen within a batch must not hold the service's lock for longer than others wait for it."""
 ADVISORY_LOCK = 0x_C0_4E_7E_40
 """The one lock of a service's database (each service has a database of its own)."""
 
@@ -53,8 +55,18 @@ WITH settled AS (
 )
 SELECT count(*) FROM settled"""
 
-_SETTLED = "queue message_id actor outcome.ending outcome.answer outcome.fingerprint".split()
-_SAID = "id exchange routing_key type conversation causation traceparent body said_at".split()
+_SETTLED = ["queue", "message_id", "actor", "outcome.ending", "outcome.answer", "outcome.fingerprint"]
+_SAID = [
+    "id",
+    "exchange",
+    "routing_key",
+    "type",
+    "conversation",
+    "causation",
+    "traceparent",
+    "body",
+    "said_at",
+]
 
 _NOTE_ATTEMPT = """
 INSERT INTO inbox (queue, message_id, actor, attempt, due_at, error) VALUES ($1, $2, $3, $4, $5, $6)
@@ -186,7 +198,11 @@ class SqlJournal:
             isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
             pool_size=connections,
             max_overflow=0,
-            connect_args={"command_timeout": STATEMENT_SECONDS, "timeout": 5},
+            connect_args={
+                "command_timeout": STATEMENT_SECONDS,
+                "timeout": 5,
+                "server_settings": {"idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s"},
+            },
         )
 
     async def close(self) -> None:

@@ -43,8 +43,6 @@ SETTINGS = {
     "max_connections": "200",
     "log_line_prefix": "%m [%p] %d ",
 }
-
-
 Connection = asyncpg.Connection  # of plain records
 
 
@@ -133,28 +131,15 @@ class PostgreSQL:
 
     def _works(self, prefix: list[str]) -> bool:
         """Try it once: the binary is found and runs, and the folder can be written to."""
-        attempt = [
-            *prefix,
-            "/bin/sh",
-            "-c",
-            'test -w . && test -x "$1" && "$1" --version',
-            "sh",
-            str(binary("postgres")),
-        ]
+        script = 'test -w . && test -x "$1" && "$1" --version'
+        attempt = [*prefix, "/bin/sh", "-c", script, "sh", str(binary("postgres"))]
         return subprocess.run(attempt, cwd=self.directory, capture_output=True, check=False).returncode == 0
 
     def _initialise(self, prefix: list[str]) -> None:
         """Make the data folder aside and rename it, so that an interrupted attempt leaves none."""
         unfinished = self.directory / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        options = [
-            "--username=postgres",
-            "--pwfile=superuser_password",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-        ]
-        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = [*prefix, str(binary("initdb")), "-D", unfinished.name, *options, *locale]
+        command = [*prefix, str(binary("initdb")), "-D", unfinished.name, *INITDB]
         made = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
         if made.returncode:
             raise Problem(

@@ -1,48 +1,104 @@
-"""How a route asks: `ask: Ask`, then `await ask(GetTask(task=task))`."""
+"""How a route asks: `ask: Ask`, then `await ask(GetTask(task=task))`.
+
+A command gets its key, its operation and its patience here, from its contract and the request's headers.
+"""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 import shared.messages
-from shared.asking import RequestClient
+from gateway.errors import Accepted
+from gateway.operations import OperationKey, Operations
+from gateway.preferences import key_in, message_id_for, preference_in
+from shared.asking import NotAnsweredYet, RequestClient
+from shared.contracts.operations import GetOperation, Operation
 from shared.health import Dependency
-from shared.messages import AnswerType, Unavailable
+from shared.messages import Answer, AnswerType, Command, Unavailable
 
 ANONYMOUS = "anonymous"
 
 
 class Asker:
-    """One HTTP request's way to the services; carries its trace with it."""
+    """One HTTP request's way to the services. `headers` go with its answer, whatever that will be."""
 
-    def __init__(self, http: Request):
+    def __init__(self, http: Request, response: Response):
+        self.http = http
+        self.response = response
         self.gateway: Gateway = http.app.state.gateway
-        self.traceparent = http.headers.get("traceparent", "")
+        self.headers: dict[str, str] = {}
+        http.state.answer_headers = self.headers
 
     async def __call__(self, request: shared.messages.Request[AnswerType]) -> AnswerType:
-        """The owner's answer; raises the refusal it sent, `Unavailable` or `OutcomeUnknown`."""
-        return await self.gateway.ask(request, self.traceparent)
+        """The owner's answer. Raises the refusal it sent, `Unavailable`, and for commands `Accepted`."""
+        if isinstance(request, Command):
+            answer = await self._command(request)
+        else:
+            answer = await self._ask(request, wait=self.gateway.wait)
+        self.response.headers.update(self.headers)
+        return cast(AnswerType, answer)
+
+    async def _command(self, command: Command[Any]) -> Answer:
+        headers = self.http.headers
+        preference = preference_in(headers.get("prefer", ""), self.gateway.wait)
+        key = key_in(headers.get("idempotency-key"))
+        message_id = message_id_for(ANONYMOUS, command.queue, key)
+        operation = self.gateway.operations.path(OperationKey(command.queue, message_id, ANONYMOUS))
+        self.headers["idempotency-key"] = f'"{key}"'
+        self.headers["link"] = f'<{operation}>; rel="monitor"'
+        if preference.applied:
+            self.headers["preference-applied"] = preference.applied
+        try:
+            answer = await self._ask(command, wait=preference.wait, message_id=message_id)
+        except NotAnsweredYet:
+            raise Accepted(operation) from None
+        if command.resource:
+            self.headers["location"] = location(command, answer)
+        return answer
+
+    async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
+        """Which command an operation is about, and what has become of it."""
+        key = self.gateway.operations.read(operation, ANONYMOUS)
+        query = GetOperation(command_queue=key.queue, message_id=key.message_id)
+        queue = GetOperation.queue.replace("*", key.owner)
+        return key, cast(Operation, await self._ask(query, wait=self.gateway.wait, queue=queue))
+
+    async def _ask(self, request: shared.messages.Request[Any], **how: Any) -> Answer:
+        traceparent = self.http.headers.get("traceparent", "")
+        answered = await self.gateway.ask(request, traceparent=traceparent, **how)
+        if answered.repeated:
+            self.headers["idempotency-replayed"] = "true"
+        return cast(Answer, answered.answer)
 
 
-async def _asker(http: Request) -> Asker:  # async, since FastAPI sends what is not to a thread
-    return Asker(http)
+async def _asker(http: Request, response: Response) -> Asker:  # async: FastAPI sends others to a thread
+    return Asker(http, response)
 
 
 Ask = Annotated[Asker, Depends(_asker)]
 
 
+def location(command: Command[Any] | type[Command[Any]], answer: Any) -> str:
+    """Where the resource that a command was answered with can be looked up."""
+    fields = answer if isinstance(answer, dict) else dict(answer)
+    return command.resource.format(**fields)
+
+
 class Gateway:
     """What all requests of the process share."""
 
-    def __init__(self, client: RequestClient, broker: Dependency, wait: float, most: int):
+    def __init__(
+        self, client: RequestClient, broker: Dependency, operations: Operations, wait: float, most: int
+    ):
         self.client = client
         self.broker = broker
+        self.operations = operations
         self.wait = wait
         self.most = most
         self.waiting = 0
 
-    async def ask(self, request: shared.messages.Request[AnswerType], traceparent: str) -> AnswerType:
+    async def ask(self, request: shared.messages.Request[Any], **how: Any) -> Any:
         """Refuses at once while the broker does not answer probes: a frozen one would only cost time."""
         if not self.broker.up:
             raise Unavailable("The message broker cannot be reached; try again shortly.")
@@ -50,7 +106,7 @@ class Gateway:
             raise Unavailable("Too many requests wait for answers already; try again shortly.")
         self.waiting += 1
         try:
-            return await self.client.ask(request, actor=ANONYMOUS, wait=self.wait, traceparent=traceparent)
+            return await self.client.ask(request, actor=ANONYMOUS, **how)
         finally:
             self.waiting -= 1
 

@@ -25,6 +25,8 @@ STATUS_OF_CODE = {
     "kind_exists": 409,
     "road_exists": 409,
     "message_id_reused": 422,
+    "malformed_key": 400,
+    "expired": 410,
     "unavailable": 503,
     "outcome_unknown": 503,
     "failed": 502,
@@ -37,6 +39,40 @@ CODE_OF_STATUS = {
     415: "not_json",
 }
 RETRY_SECONDS = 2
+
+
+def problem(
+    status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """A problem's fields (RFC 9457)."""
+    body: dict[str, Any] = {
+        "type": f"urn:conveyor:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    return body | {"errors": errors} if errors else body
+
+
+def problem_of(refusal: Refusal) -> dict[str, Any]:
+    """A refusal as a problem."""
+    return problem(status_of(refusal.code), refusal.code, refusal.message, refusal.errors)
+
+
+def status_of(code: str) -> int:
+    status = STATUS_OF_CODE.get(code)
+    if status is None:
+        log.warning("a code without a status", extra={"fields": {"code": code}})
+    return status or 422
+
+
+class Accepted(Exception):
+    """The command was taken and is not answered yet."""
+
+    def __init__(self, operation: str):
+        super().__init__(operation)
+        self.operation = operation
 
 
 class ProblemResponse(Response):
@@ -52,15 +88,7 @@ class ProblemResponse(Response):
         errors: list[dict[str, str]] | None = None,
         headers: dict[str, str] | None = None,
     ):
-        body: dict[str, Any] = {
-            "type": f"urn:conveyor:problem:{code}",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "code": code,
-            "detail": detail,
-        }
-        if errors:
-            body["errors"] = errors
+        body = problem(status, code, detail, errors)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers = {**(headers or {}), "retry-after": str(RETRY_SECONDS)}
         super().__init__(orjson.dumps(body), status, headers)
@@ -68,11 +96,28 @@ class ProblemResponse(Response):
 
 async def refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
-    status = STATUS_OF_CODE.get(refusal.code)
-    if status is None:
-        log.warning("a code without a status", extra={"fields": {"code": refusal.code}})
-        status = 422
-    return ProblemResponse(status, refusal.code, refusal.message, refusal.errors)
+    headers = dict(answer_headers(request))
+    if refusal.repeated:
+        headers["idempotency-replayed"] = "true"
+    status = status_of(refusal.code)
+    return ProblemResponse(status, refusal.code, refusal.message, refusal.errors, headers)
+
+
+async def accepted(request: Request, taken: Exception) -> Response:
+    """202: the command was taken; its operation tells the rest (RFC 7240)."""
+    assert isinstance(taken, Accepted)
+    headers = {
+        **answer_headers(request),
+        "location": taken.operation,
+        "retry-after": str(RETRY_SECONDS),
+        "content-type": "application/json",
+    }
+    return Response(orjson.dumps({"state": "waiting", "operation": taken.operation}), 202, headers)
+
+
+def answer_headers(request: Request) -> dict[str, str]:
+    """What the request's own asking wants to go with whatever it is answered."""
+    return getattr(request.state, "answer_headers", {})
 
 
 async def does_not_fit(request: Request, error: Exception) -> Response:
@@ -103,6 +148,7 @@ async def defect(request: Request, error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(Accepted, accepted)
     app.add_exception_handler(RequestValidationError, does_not_fit)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, defect)

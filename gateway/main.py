@@ -9,6 +9,8 @@ from gateway import errors
 from gateway.asking import Gateway
 from gateway.limits import BodyLimit
 from gateway.metrics import HttpMetrics
+from gateway.operations import Operations
+from gateway.routes import operations as operation_routes
 from gateway.routes import tasks, waste
 from gateway.settings import GatewaySettings
 from shared.asking import RequestClient
@@ -25,7 +27,7 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
     app.add_middleware(BodyLimit, most=settings.body_bytes)
     app.add_middleware(HttpMetrics)
     errors.install(app)
-    for router in (tasks.router, waste.router):
+    for router in (tasks.router, waste.router, operation_routes.router):
         app.include_router(router)
     for path, page in health.pages():
         app.routes.append(Route(path, page, include_in_schema=False))
@@ -37,7 +39,8 @@ async def run(settings: GatewaySettings) -> None:
     client = RequestClient(settings.rabbitmq_url, publisher)
     broker = Dependency("broker", publisher.probe)
     health = Health([broker])
-    gateway = Gateway(client, broker, settings.wait_seconds, settings.waiting_requests)
+    operations = Operations(settings.secret.get_secret_value(), settings.operation_hours * 3600)
+    gateway = Gateway(client, broker, operations, settings.wait_seconds, settings.waiting_requests)
     background = [
         asyncio.create_task(publisher.link.keep_open(), name="publishing"),
         asyncio.create_task(client.link.keep_open(), name="answers"),

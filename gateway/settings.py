@@ -1,5 +1,8 @@
 """Settings of the gateway, from the environment: `GATEWAY_RABBITMQ_URL`, `GATEWAY_HTTP_PORT`, …"""
 
+from secrets import token_hex
+
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from shared.process import ProcessSettings
@@ -11,6 +14,9 @@ class GatewaySettings(ProcessSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     http_port: int = 8000
+    secret: SecretStr = Field(default_factory=lambda: SecretStr(token_hex()))
+    """Signs operations; the same for all replicas, and kept, or operations end with the process."""
+    operation_hours: float = 72
     wait_seconds: float = 5.0
     body_bytes: int = 1024 * 1024
     waiting_requests: int = 1000

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Generic, cast
 from uuid import uuid4
 
 from aiormq.abc import DeliveredMessage
@@ -18,20 +18,32 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
-from shared.bus import BrokerAway, Link, Publisher, Unconfirmed, retrieve
+from shared.bus import CONFIRM_SECONDS, BrokerAway, Link, Publisher, Unconfirmed, retrieve
 from shared.messages import AnswerType, Command, Refusal, Request, Unavailable
 
 log = logging.getLogger(__name__)
 
 
 class OutcomeUnknown(Refusal):
-    """No answer came in time. The command may have been done; repeat it under its message id."""
+    """The broker did not confirm the command. It may have been done; repeat it under its message id."""
 
     code = "outcome_unknown"
 
 
+class NotAnsweredYet(Exception):
+    """The broker has taken the command, and its owner has not answered in time: it will be done."""
+
+
 class AnswersLost(Exception):
     """The connection that answers come by was lost while they were awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[AnswerType]):
+    """An answer, and whether the command had been answered with it before."""
+
+    answer: AnswerType
+    repeated: bool
 
 
 class RequestClient:
@@ -51,21 +63,29 @@ class RequestClient:
         wait: float,
         message_id: str | None = None,
         traceparent: str = "",
-    ) -> AnswerType:
+        queue: str = "",
+    ) -> Answered[AnswerType]:
         """The answer, or what it was refused with.
 
-        `Unavailable`: nothing was done (the broker is away, or nobody has a queue for it). `OutcomeUnknown`:
-        no answer within `wait` seconds, or no confirmation; the message id is in the text.
+        `Unavailable`: nothing was done (the broker is away, or nobody has a queue for it). For commands
+        `NotAnsweredYet` when `wait` seconds are over, `OutcomeUnknown` when not even the broker confirmed.
+        `queue` where the contract leaves the owner open.
         """
-        question = _Question(request, actor, wait, message_id or uuid4().hex, traceparent)
+        question = _Question(
+            request, queue or request.queue, actor, wait, message_id or uuid4().hex, traceparent
+        )
         try:
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout(wait or CONFIRM_SECONDS):
                 answer = await self._persist(question)
         except (TimeoutError, Unconfirmed, DeliveryError) as error:
             raise _unanswered(question) from error
-        if answer.header.properties.message_type == "Refusal":
-            raise Refusal.from_json(answer.body)
-        return cast(AnswerType, request.answer.model_validate_json(answer.body))
+        properties = answer.header.properties
+        repeated = "repeated" in (properties.headers or {})
+        if properties.message_type == "Refusal":
+            refusal = Refusal.from_json(answer.body)
+            refusal.repeated = repeated
+            raise refusal
+        return Answered(cast(AnswerType, request.answer.model_validate_json(answer.body)), repeated)
 
     async def _persist(self, question: "_Question") -> DeliveredMessage:
         """Send until answered. Only what was never sent is known to have had no effect."""
@@ -74,7 +94,7 @@ class RequestClient:
             try:
                 return await self._send_and_wait(question)
             except PublishError:
-                raise Unavailable(f"Nobody serves {question.request.queue}; is its service set up?") from None
+                raise Unavailable(f"Nobody serves {question.queue}; is its service set up?") from None
             except BrokerAway as error:
                 if not sent:
                     raise Unavailable("The message broker cannot be reached; try again shortly.") from error
@@ -95,7 +115,10 @@ class RequestClient:
         try:
             body = request.model_dump_json(by_alias=True).encode()
             properties = self._properties(question, conversation)
-            await self.publisher.publish("", request.queue, body, properties, mandatory=True)
+            await self.publisher.publish("", question.queue, body, properties, mandatory=True)
+            question.confirmed = True
+            if not question.wait:
+                raise TimeoutError
             return await answered
         finally:
             del self.awaited[conversation]
@@ -134,20 +157,23 @@ class RequestClient:
             answered.set_result(message)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Question:
     request: Request[Any]
+    queue: str
     actor: str
     wait: float
     message_id: str
     traceparent: str
+    confirmed: bool = False
 
 
-def _unanswered(question: _Question) -> Refusal:
+def _unanswered(question: _Question) -> Exception:
     name = type(question.request).__name__
     if not isinstance(question.request, Command):
         return Unavailable(f"{name} was not answered in time; try again.")
+    if question.confirmed:
+        return NotAnsweredYet(question.message_id)
     return OutcomeUnknown(
-        f"{name} was not answered in time. It may have been done, or may still be: look before you repeat "
-        f"it. Its message id is {question.message_id}."
+        f"The broker did not confirm {name} in time. It may be done, or not: repeat it with the same key."
     )

@@ -50,6 +50,7 @@ class _Batch:
     """What a transaction settled, for the time after its commit."""
 
     deliveries: Sequence[Delivery]
+    first: set[Delivery] = field(default_factory=set)
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     settled: list[Settled] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
@@ -207,6 +208,7 @@ class Batches:
         await self._settle([delivery])
 
     def _note(self, delivery: Delivery, outcome: Outcome, batch: _Batch) -> None:
+        batch.first.add(delivery)
         batch.outcomes[delivery.key] = outcome
         batch.settled.append(Settled(*delivery.key, delivery.actor, outcome))
 
@@ -243,7 +245,7 @@ class Batches:
                 await self.recovery.bury(delivery, f"too_old: sent more than {self.keep} ago")
                 continue
             ended.append(delivery)
-            self._answer(delivery, outcome)
+            self._answer(delivery, outcome, repeated=delivery not in batch.first)
             MESSAGES.labels(delivery.name, outcome.ending).inc()
             MESSAGE_SECONDS.labels(delivery.name).observe(seconds)
             log.info(
@@ -261,14 +263,14 @@ class Batches:
         self.outbox.send(batch.said)
         await self.unsettled.acknowledge(ended)
 
-    def _answer(self, delivery: Delivery, outcome: Outcome) -> None:
+    def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
         if outcome.fingerprint != delivery.fingerprint:
             send_answer(self.recovery.publisher, delivery, "Refusal", MessageIdReused(REUSED).to_json())
         elif outcome.ending == "done":
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
-            send_answer(self.recovery.publisher, delivery, kind, outcome.answer)
+            send_answer(self.recovery.publisher, delivery, kind, outcome.answer, repeated=repeated)
         else:
-            send_answer(self.recovery.publisher, delivery, "Refusal", outcome.answer)
+            send_answer(self.recovery.publisher, delivery, "Refusal", outcome.answer, repeated=repeated)
 
 
 def _said(event: Event, delivery: Delivery, now: datetime, routing_key: str = "") -> Said:

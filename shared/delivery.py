@@ -110,7 +110,9 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def send_answer(publisher: Publisher, delivery: Delivery, kind: str, body: bytes) -> None:
+def send_answer(
+    publisher: Publisher, delivery: Delivery, kind: str, body: bytes, *, repeated: bool = False
+) -> None:
     """Answer whoever asked, if somebody did. Who misses an answer asks again with the same id."""
     if not delivery.raw.reply_to:
         return
@@ -122,6 +124,7 @@ def send_answer(publisher: Publisher, delivery: Delivery, kind: str, body: bytes
         app_id=publisher.process,
         user_id=publisher.user,
         timestamp=datetime.now(UTC),
+        headers={"repeated": True} if repeated else None,
     )
     publisher.publish("", delivery.raw.reply_to, body, properties, mandatory=False)
 

@@ -49,7 +49,7 @@ class Handler:
         """Where its message comes in, `owner` being the service's own name for that."""
         if issubclass(self.message, Event):
             return self.message.queue_of(owner)
-        return self.message.queue
+        return self.message.queue.replace("*", owner)
 
     @property
     def is_query(self) -> bool:

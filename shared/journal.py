@@ -68,6 +68,17 @@ class Said:
     said_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What the inbox has of a command, whether it has ended or not."""
+
+    ending: str | None
+    answer: bytes | None
+    attempt: int
+    due_at: datetime | None
+    error: str | None
+
+
 class Transaction(Protocol):
     """One batch's transaction. `writes` counts what the stores wrote; their own methods are their own."""
 
@@ -75,6 +86,9 @@ class Transaction(Protocol):
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         """The outcomes of those of the commands that have ended before."""
+
+    async def look_up(self, key: Key) -> Noted | None:
+        """What the inbox has of one command, if anything."""
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
         """Write inbox and outbox. `Conflict` if another process has ended one of the commands meanwhile."""

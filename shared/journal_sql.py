@@ -23,7 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.handling import Work
-from shared.journal import Conflict, Key, Outcome, Said, Settled, StoreAway
+from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,9 @@ _FIND = """
 SELECT queue, message_id, outcome, answer, fingerprint FROM inbox
 WHERE (queue, message_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 AND outcome IN ('done', 'refused')"""
+
+_LOOK_UP = """
+SELECT outcome, answer, attempt, due_at, error FROM inbox WHERE queue = $1 AND message_id = $2"""
 
 _CONCLUDE = """
 WITH settled AS (
@@ -164,6 +167,11 @@ class SqlTransaction:
             (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
             for row in rows
         }
+
+    async def look_up(self, key: Key) -> Noted | None:
+        with _translated(self.driver):
+            row = await self.driver.fetchrow(_LOOK_UP, *key)
+        return Noted(*row.values()) if row else None
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
         await self.flush()

@@ -34,6 +34,7 @@ class Refusal(Exception):
     """
 
     code: ClassVar[str] = "refused"
+    repeated = False
 
     def __init__(self, message: str, *, code: str | None = None, errors: list[dict[str, str]] | None = None):
         super().__init__(message)
@@ -47,7 +48,10 @@ class Refusal(Exception):
 
     @classmethod
     def from_json(cls, body: bytes) -> "Refusal":
-        fields = orjson.loads(body)
+        return cls.from_fields(orjson.loads(body))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "Refusal":
         return cls(fields["message"], code=fields["code"], errors=fields["errors"])
 
 
@@ -98,16 +102,23 @@ class Request(Message, Generic[AnswerType]):
 
     queue: ClassVar[str]
     answer: ClassVar[type[Answer]]
+    resource: ClassVar[str] = ""
     refusals: ClassVar[tuple[type[Refusal], ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(
-        cls, queue: str = "", refusals: tuple[type[Refusal], ...] = (), **kwargs: Any
+        cls,
+        queue: str = "",
+        refusals: tuple[type[Refusal], ...] = (),
+        resource: str = "",
+        **kwargs: Any,
     ) -> None:
+        """`resource`: where the answer can be looked up, as a path with its fields, e.g. `/tasks/{id}`."""
         super().__pydantic_init_subclass__(**kwargs)
         if not queue:
             return
         cls.queue = queue
+        cls.resource = resource
         cls.refusals = refusals
         cls.answer = next(
             base.__pydantic_generic_metadata__["args"][0]

@@ -14,6 +14,7 @@ from types import ModuleType
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import AMQPError
 
+from shared import operations
 from shared.batch import Batches
 from shared.bus import Publisher
 from shared.consuming import Consumer
@@ -55,7 +56,7 @@ class Service:
         self.owner = owner
         self.settings = settings
         self.journal = journal
-        self.handlers = handlers_in(*handlers)
+        self.handlers = handlers_in(*handlers, operations)
 
     def main(self) -> None:
         """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""

@@ -10,13 +10,14 @@ import os
 import pkgutil
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiormq
 from aiormq.abc import AbstractChannel
 from pamqp.common import FieldTable
 
 import shared.contracts
-from shared.messages import EVENTS, REQUESTS, Query
+from shared.messages import EVENTS, REQUESTS, Command, Query, Request
 
 EVENTS_EXCHANGE = "events"
 RETURNS = "returns"
@@ -73,16 +74,29 @@ def _delay(seconds: int) -> Queue:
     return Queue(delay_exchange(seconds), arguments, ((delay_exchange(seconds), ""),))
 
 
-def _is_query(name: str) -> bool:
-    return issubclass(REQUESTS[name], Query)
+def request_of(queue: str) -> type[Request[Any]] | None:
+    """The contract of a queue. `*.get_operation` stands for a queue of each owner of commands."""
+    return REQUESTS.get(queue) or REQUESTS.get(f"*.{queue.partition('.')[2]}")
 
 
 def queue_for(name: str) -> Queue:
     """The queue of a command, a query, or of an event as one consumer hears it."""
-    if name in REQUESTS:
-        return Queue(name, {"x-queue-type": "classic"}) if _is_query(name) else work_queue(name)
-    routing_key = name.partition(".on.")[2]
-    return work_queue(name, (EVENTS_EXCHANGE, routing_key))
+    request = request_of(name)
+    if request is None:
+        return work_queue(name, (EVENTS_EXCHANGE, name.partition(".on.")[2]))
+    if issubclass(request, Query):
+        return Queue(name, {"x-queue-type": "classic"})
+    return work_queue(name)
+
+
+def request_queues() -> list[str]:
+    """The queues of all commands and queries, with those that every owner of commands has."""
+    owners = {request.owner() for request in REQUESTS.values() if issubclass(request, Command)}
+    return [
+        queue.replace("*", owner)
+        for queue in REQUESTS
+        for owner in (sorted(owners) if queue.startswith("*.") else [""])
+    ]
 
 
 def exchanges() -> list[Exchange]:
@@ -102,7 +116,7 @@ def queues(*, recent: bool) -> list[Queue]:
         _ring(REFUSED_RECENT, "*.command_refused"),
         *([_ring(EVENTS_RECENT, "#")] if recent else []),
         *map(_delay, DELAYS_SECONDS),
-        *map(queue_for, [*REQUESTS, *subscriptions]),
+        *map(queue_for, [*request_queues(), *subscriptions]),
     ]
 
 

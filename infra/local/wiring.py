@@ -64,6 +64,9 @@ class Wiring:
             f"{service.prefix}_HTTP_PORT": str(self.ports[service.name]),
             f"{service.prefix}_RABBITMQ_URL": self._rabbitmq_url(service.name, service.prefix),
         }
+        if service.secret:
+            secret = self.given.get(f"{service.prefix}_SECRET")
+            settings[f"{service.prefix}_SECRET"] = secret or self._password(f"{service.name}_secret")
         if service.database:
             settings[f"{service.prefix}_DATABASE_URL"] = self._database_url(service)
         return settings

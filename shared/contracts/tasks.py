@@ -20,7 +20,7 @@ class Task(Answer):
     version: int
 
 
-class CreateTask(Command[Task], queue="tasks.create_task"):
+class CreateTask(Command[Task], queue="tasks.create_task", resource="/tasks/{id}"):
     """Open a task."""
 
     title: Name

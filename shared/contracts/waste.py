@@ -212,7 +212,10 @@ class RegisterKind(Command[Kind], queue="waste.register_kind", refusals=(KindExi
 
 
 class RegisterOrganization(
-    Command[Organization], queue="waste.register_organization", refusals=(NameTaken, NameLooksLikeId)
+    Command[Organization],
+    queue="waste.register_organization",
+    resource="/waste/organizations/{id}",
+    refusals=(NameTaken, NameLooksLikeId),
 ):
     """Register an organization."""
 
@@ -220,7 +223,10 @@ class RegisterOrganization(
 
 
 class RegisterStorage(
-    Command[Storage], queue="waste.register_storage", refusals=(NameTaken, NameLooksLikeId, UnknownKind)
+    Command[Storage],
+    queue="waste.register_storage",
+    resource="/waste/storages/{id}",
+    refusals=(NameTaken, NameLooksLikeId, UnknownKind),
 ):
     """Register a storage; a kind that its capacity does not list is not taken."""
 
@@ -240,7 +246,10 @@ class AddRoad(Command[Road], queue="waste.add_road", refusals=(PlaceNotFound, Ro
 
 
 class GenerateWaste(
-    Command[Generation], queue="waste.generate_waste", refusals=(OrganizationNotFound, UnknownKind)
+    Command[Generation],
+    queue="waste.generate_waste",
+    resource="/waste/generations/{id}",
+    refusals=(OrganizationNotFound, UnknownKind),
 ):
     """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
 

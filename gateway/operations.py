@@ -1,0 +1,57 @@
+"""Operations: what a person holds of a command that was not answered yet, and can ask about later.
+
+Its id holds all that any replica needs: queue, message id, actor, and when. It is signed and dated
+(itsdangerous), so nothing is stored for it, and a made-up one is not found.
+"""
+
+from dataclasses import dataclass
+
+from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+
+from shared.messages import NotFound, Refusal
+
+
+class OperationNotFound(NotFound):
+    """There is no such operation, or it is not this actor's."""
+
+
+class OperationExpired(Refusal):
+    """The operation is older than its outcome is kept."""
+
+    code = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationKey:
+    """Which command of whom."""
+
+    queue: str
+    message_id: str
+    actor: str
+
+    @property
+    def owner(self) -> str:
+        return self.queue.partition(".")[0]
+
+
+class Operations:
+    """Makes and reads operation ids."""
+
+    def __init__(self, secret: str, keep_seconds: float):
+        self.serializer = URLSafeTimedSerializer(secret, salt="operation")
+        self.keep_seconds = keep_seconds
+
+    def path(self, key: OperationKey) -> str:
+        return f"/operations/{self.serializer.dumps([key.queue, key.message_id, key.actor])}"
+
+    def read(self, operation: str, actor: str) -> OperationKey:
+        """Refuses what is forged, broken or another's with `OperationNotFound`, the old with `…Expired`."""
+        try:
+            key = OperationKey(*self.serializer.loads(operation, max_age=int(self.keep_seconds)))
+        except SignatureExpired:
+            raise OperationExpired("What became of this command is no longer kept.") from None
+        except BadData:
+            raise OperationNotFound("There is no such operation.") from None
+        if key.actor != actor:
+            raise OperationNotFound("There is no such operation.")
+        return key

@@ -1,0 +1,60 @@
+"""What a client says about how it wants a command done: `Prefer` (RFC 7240) and `Idempotency-Key`
+(draft-ietf-httpapi-idempotency-key-header-07)."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from uuid import uuid4
+
+from shared.messages import Refusal
+
+KEY = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,200})"')
+"""A structured field string (RFC 8941) without escapes: printable ASCII in quotes."""
+LONGEST_WAIT = 30.0
+
+
+class MalformedKey(Refusal):
+    """The Idempotency-Key is not a quoted string of 1 to 200 printable ASCII characters."""
+
+    code = "malformed_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """How long to wait for the answer, in seconds, 0 for not at all; and what of `Prefer` was heeded."""
+
+    wait: float
+    applied: str
+
+
+def preference_in(header: str, default: float) -> Preference:
+    """Unknown preferences are ignored, as RFC 7240 asks; so is a wait that is no number."""
+    wanted = [part.strip().lower() for part in re.split("[,;]", header)]
+    waits = [part.partition("=")[2].strip('" ') for part in wanted if part.startswith("wait=")]
+    seconds = next((float(wait) for wait in waits if wait.isascii() and wait.isdigit()), None)
+    if "respond-async" in wanted:
+        return (
+            Preference(0, "respond-async")
+            if not seconds
+            else Preference(
+                min(seconds, LONGEST_WAIT), f"respond-async, wait={min(seconds, LONGEST_WAIT):.0f}"
+            )
+        )
+    if seconds is None:
+        return Preference(default, "")
+    return Preference(min(seconds, LONGEST_WAIT), f"wait={min(seconds, LONGEST_WAIT):.0f}")
+
+
+def key_in(header: str | None) -> str:
+    """The client's key, or a new one; refuses with `MalformedKey`."""
+    if header is None:
+        return str(uuid4())
+    if match := KEY.fullmatch(header.strip()):
+        return match[1]
+    raise MalformedKey('Send the Idempotency-Key as a quoted string of 1 to 200 characters, e.g. "order-7".')
+
+
+def message_id_for(actor: str, queue: str, key: str) -> str:
+    """The same for the same caller, command and key; callers cannot meet."""
+    parts = "\x00".join((actor, queue, key)).encode()
+    return hashlib.blake2b(parts, digest_size=16).hexdigest()

@@ -1,0 +1,48 @@
+"""What has become of a command that was not waited for."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import AwareDatetime, BaseModel
+
+from gateway.asking import Ask, location
+from gateway.errors import RETRY_SECONDS, problem_of
+from shared.contracts.operations import Operation
+from shared.messages import REQUESTS, Refusal
+
+router = APIRouter(prefix="/operations", tags=["operations"])
+
+
+class OperationView(BaseModel):
+    """An operation: `answer` and `location` once it is done, `problem` once it was refused or given up."""
+
+    state: Literal["waiting", "retrying", "done", "refused", "failed"]
+    attempt: int
+    next_attempt_at: AwareDatetime | None = None
+    last_error: str | None = None
+    answer: Any = None
+    location: str | None = None
+    problem: dict[str, Any] | None = None
+
+
+@router.get("/{operation}", summary="Ask what has become of a command", response_model_exclude_none=True)
+async def get_operation(operation: str, ask: Ask, response: Response) -> OperationView:
+    key, found = await ask.operation(operation)
+    if found.state in {"waiting", "retrying"}:
+        response.headers["retry-after"] = str(RETRY_SECONDS)
+    return view(key.queue, found)
+
+
+def view(queue: str, found: Operation) -> OperationView:
+    command: Any = REQUESTS.get(queue)
+    done = found.state == "done"
+    given_up = found.state in {"refused", "failed"}
+    return OperationView(
+        state=found.state,
+        attempt=found.attempt,
+        next_attempt_at=found.next_attempt_at,
+        last_error=found.last_error or None,
+        answer=found.answer if done else None,
+        location=location(command, found.answer) if done and command and command.resource else None,
+        problem=problem_of(Refusal.from_fields(found.answer)) if given_up else None,
+    )

@@ -37,7 +37,7 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
 async def run(settings: GatewaySettings) -> None:
     publisher = Publisher(settings.rabbitmq_url, "gateway")
     client = RequestClient(settings.rabbitmq_url, publisher)
-    broker = Dependency("broker", publisher.probe)
+    broker = Dependency("broker", client.probe)
     health = Health([broker])
     operations = Operations(settings.secret.get_secret_value(), settings.operation_hours * 3600)
     gateway = Gateway(client, broker, operations, settings.wait_seconds, settings.waiting_requests)

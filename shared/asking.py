@@ -18,7 +18,7 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
-from shared.bus import CONFIRM_SECONDS, BrokerAway, Link, Publisher, Unconfirmed, retrieve
+from shared.bus import CONFIRM_SECONDS, PROBE_SECONDS, BrokerAway, Link, Publisher, Unconfirmed, retrieve
 from shared.messages import AnswerType, Command, Refusal, Request, Unavailable
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,28 @@ class RequestClient:
             raise refusal
         return Answered(cast(AnswerType, request.answer.model_validate_json(answer.body)), repeated)
 
+    async def probe(self) -> None:
+        """Ask oneself: both connections work, or `Unconfirmed`."""
+        if self.link.channel is None:
+            raise BrokerAway("answers could not be heard")
+        name = uuid4().hex
+        heard = self._await(name)
+        properties = Basic.Properties(message_id=name, correlation_id=name)
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.publisher.publish("", self.queue, b"", properties, mandatory=True)
+                await heard
+        except (TimeoutError, AnswersLost, DeliveryError) as error:
+            raise Unconfirmed(f"a probe was not heard: {error!r}") from error
+        finally:
+            del self.awaited[name]
+
+    def _await(self, correlation_id: str) -> "asyncio.Future[DeliveredMessage]":
+        answered: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
+        answered.add_done_callback(retrieve)
+        self.awaited[correlation_id] = answered
+        return answered
+
     async def _persist(self, question: "_Question") -> DeliveredMessage:
         """Send until answered. Only what was never sent is known to have had no effect."""
         sent = False
@@ -108,9 +130,7 @@ class RequestClient:
         if self.link.channel is None:
             raise BrokerAway("answers could not be heard")
         conversation = uuid4().hex
-        answered: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
-        answered.add_done_callback(retrieve)
-        self.awaited[conversation] = answered
+        answered = self._await(conversation)
         request = question.request
         try:
             body = request.model_dump_json(by_alias=True).encode()

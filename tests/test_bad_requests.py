@@ -82,7 +82,7 @@ async def test_an_unknown_id_is_not_found(system: System, gateway: Replica, task
     check_problem(answer, 404, "not_found")
 
 
-async def test_a_service_that_does_not_answer_ends_in_503_with_the_message_id(
+async def test_a_service_that_does_not_answer_leaves_an_operation_and_refuses_queries(
     system: System, gateway: Replica, task_service: Replica
 ) -> None:
     impatient = await system.start("gateway", wait_seconds="0.3")
@@ -92,8 +92,8 @@ async def test_a_service_that_does_not_answer_ends_in_503_with_the_message_id(
         query = await http.get(f"/tasks/{uuid4()}")
     task_service.process.thaw()
 
-    check_problem(command, 503, "outcome_unknown")
-    assert "message id is" in command.json()["detail"]
+    assert command.status_code == 202
+    assert command.headers["location"].startswith("/operations/")
     check_problem(query, 503, "unavailable")
 
 

@@ -209,6 +209,7 @@ async def test_sigterm_finishes_what_is_in_hand_and_exits_0(
     system: System, gateway: Replica, task_service: Replica
 ) -> None:
     await system.until_ready(gateway)
+    await system.until_ready(task_service)
     async with load(system, gateway) as running:
         replacement = await system.start("task_service")
         task_service.process.ask_to_end()

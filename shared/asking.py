@@ -115,8 +115,9 @@ class RequestClient:
         while True:
             try:
                 return await self._send_and_wait(question)
-            except PublishError:
-                raise Unavailable(f"Nobody serves {question.queue}; is its service set up?") from None
+            except PublishError as error:
+                if not sent:
+                    raise Unavailable(f"Nobody serves {question.queue}; is its service set up?") from error
             except BrokerAway as error:
                 if not sent:
                     raise Unavailable("The message broker cannot be reached; try again shortly.") from error

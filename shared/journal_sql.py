@@ -16,12 +16,12 @@ from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
-from alembic import op
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared import journal_tables as tables
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
 
@@ -33,98 +33,6 @@ FROZEN_SECONDS = 15
 """A process frozen within a batch must not hold the service's lock for longer than others wait for it."""
 ADVISORY_LOCK = 0x_C0_4E_7E_40
 """The one lock of a service's database (each service has a database of its own)."""
-
-_FIND = """
-SELECT queue, message_id, outcome, answer, fingerprint FROM inbox
-WHERE (queue, message_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-AND outcome IN ('done', 'refused')"""
-
-_LOOK_UP = """
-SELECT outcome, answer, attempt, due_at, error FROM inbox WHERE queue = $1 AND message_id = $2"""
-
-_CONCLUDE = """
-WITH settled AS (
-    INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
-    ON CONFLICT (queue, message_id) DO UPDATE
-    SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
-        fingerprint = excluded.fingerprint, error = NULL, due_at = NULL, noted_at = now()
-    WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
-    RETURNING 1
-), said AS (
-    INSERT INTO outbox (id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at)
-    SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                         $13::text[], $14::bytea[], $15::timestamptz[])
-)
-SELECT count(*) FROM settled"""
-
-_SETTLED = ["queue", "message_id", "actor", "outcome.ending", "outcome.answer", "outcome.fingerprint"]
-_SAID = [
-    "id",
-    "exchange",
-    "routing_key",
-    "type",
-    "conversation",
-    "causation",
-    "traceparent",
-    "body",
-    "said_at",
-]
-
-_NOTE_ATTEMPT = """
-INSERT INTO inbox (queue, message_id, actor, attempt, due_at, error) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (queue, message_id) DO UPDATE
-SET attempt = excluded.attempt, due_at = excluded.due_at, error = excluded.error, outcome = NULL,
-    noted_at = now()
-WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'"""
-
-_STRANDED = """
-UPDATE outbox SET sent_at = now() WHERE id IN (
-    SELECT id FROM outbox WHERE sent_at < now() - $1::interval ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED)
-RETURNING id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at"""
-
-_BACKLOG = """
-SELECT count(*), coalesce(extract(epoch FROM now() - min(said_at)), 0)::float FROM outbox"""
-
-_CLEAR = """
-WITH lazily AS (SELECT set_config('synchronous_commit', 'off', true))
-DELETE FROM outbox USING lazily WHERE id = ANY($1)"""
-# A deletion lost in a crash is repeated by the relay; nothing hangs on it, so no commit waits for the disk.
-
-_PURGE = """
-DELETE FROM inbox WHERE (queue, message_id) IN (
-    SELECT queue, message_id FROM inbox WHERE noted_at < now() - $1::interval LIMIT 1000)"""
-
-
-def create_journal() -> None:
-    """The kernel's tables, for the first migration of a SQL service."""
-    op.create_table(
-        "inbox",
-        sa.Column("queue", sa.Text, primary_key=True),
-        sa.Column("message_id", sa.Text, primary_key=True),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("fingerprint", sa.LargeBinary),
-        sa.Column("outcome", sa.Text, comment="done, refused, failed; null while it is being retried"),
-        sa.Column("answer", sa.LargeBinary),
-        sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
-        sa.Column("due_at", sa.DateTime(timezone=True)),
-        sa.Column("error", sa.Text),
-        sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    )
-    op.create_index("inbox_noted_at", "inbox", ["noted_at"], postgresql_using="brin")
-    op.create_table(
-        "outbox",
-        sa.Column("id", sa.Uuid, primary_key=True),
-        sa.Column("exchange", sa.Text, nullable=False),
-        sa.Column("routing_key", sa.Text, nullable=False),
-        sa.Column("type", sa.Text, nullable=False),
-        sa.Column("conversation", sa.Text, nullable=False),
-        sa.Column("causation", sa.Text, nullable=False),
-        sa.Column("traceparent", sa.Text, nullable=False),
-        sa.Column("body", sa.LargeBinary, nullable=False),
-        sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    )
 
 
 class SqlTransaction:
@@ -162,7 +70,7 @@ class SqlTransaction:
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
         with _translated(self.driver):
-            rows = await self.driver.fetch(_FIND, queues, ids)
+            rows = await self.driver.fetch(tables.FIND, queues, ids)
         return {
             (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
             for row in rows
@@ -170,7 +78,7 @@ class SqlTransaction:
 
     async def look_up(self, key: Key) -> Noted | None:
         with _translated(self.driver):
-            row = await self.driver.fetchrow(_LOOK_UP, *key)
+            row = await self.driver.fetchrow(tables.LOOK_UP, *key)
         return Noted(*row.values()) if row else None
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
@@ -179,8 +87,8 @@ class SqlTransaction:
             settled, key=attrgetter("queue", "message_id")
         )  # so that two processes meet in one order
         with _translated(self.driver):
-            columns = [*_columns(ordered, _SETTLED), *_columns(said, _SAID)]
-            count = await self.driver.fetchval(_CONCLUDE, *columns)
+            columns = [*_columns(ordered, tables.SETTLED), *_columns(said, tables.SAID)]
+            count = await self.driver.fetchval(tables.CONCLUDE, *columns)
         if count != len(settled):
             raise Conflict("another process has ended one of these commands")
 
@@ -291,7 +199,7 @@ class SqlJournal:
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
         async with self._own() as driver:
-            await driver.execute(_NOTE_ATTEMPT, *key, actor, attempt, due, error.replace("\x00", "\\0"))
+            await driver.execute(tables.NOTE_ATTEMPT, *key, actor, attempt, due, error.replace("\x00", "\\0"))
 
     async def give_up(self, settled: Settled) -> None:
         async with self.transaction() as transaction:
@@ -299,22 +207,22 @@ class SqlJournal:
 
     async def clear(self, ids: Sequence[UUID]) -> None:
         async with self._own() as driver:
-            await driver.execute(_CLEAR, list(ids))
+            await driver.execute(tables.CLEAR, list(ids))
 
     async def stranded(self, older_than: timedelta) -> list[Said]:
         async with self._own() as driver:
-            rows = await driver.fetch(_STRANDED, older_than)
+            rows = await driver.fetch(tables.STRANDED, older_than)
         return sorted((Said(*row.values()) for row in rows), key=lambda said: said.id)
 
     async def backlog(self) -> tuple[int, float]:
         async with self._own() as driver:
-            row = await driver.fetchrow(_BACKLOG)
+            row = await driver.fetchrow(tables.BACKLOG)
         assert row is not None
         return row[0], row[1]
 
     async def purge(self, keep: timedelta) -> None:
         async with self._own() as driver:
-            while await driver.execute(_PURGE, keep) == "DELETE 1000":
+            while await driver.execute(tables.PURGE, keep) == "DELETE 1000":
                 pass
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.journal_sql import create_journal
+from shared.journal_tables import create_journal
 
 revision = "0001"
 down_revision = None

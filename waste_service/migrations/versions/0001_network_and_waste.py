@@ -5,7 +5,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from alembic import op
 
-from shared.journal_sql import create_journal
+from shared.journal_tables import create_journal
 
 revision = "0001"
 down_revision = None

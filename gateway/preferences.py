@@ -1,5 +1,7 @@
-"""What a client says about how it wants a command done: `Prefer` (RFC 7240) and `Idempotency-Key`
-(draft-ietf-httpapi-idempotency-key-header-07)."""
+"""How a client wants a command done.
+
+`Prefer` is RFC 7240, `Idempotency-Key` is draft-ietf-httpapi-idempotency-key-header-07.
+"""
 
 import hashlib
 import re
@@ -10,7 +12,7 @@ from shared.messages import Refusal
 
 KEY = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,200})"')
 """A structured field string (RFC 8941) without escapes: printable ASCII in quotes."""
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 30
 
 
 class MalformedKey(Refusal):
@@ -31,18 +33,12 @@ def preference_in(header: str, default: float) -> Preference:
     """Unknown preferences are ignored, as RFC 7240 asks; so is a wait that is no number."""
     wanted = [part.strip().lower() for part in re.split("[,;]", header)]
     waits = [part.partition("=")[2].strip('" ') for part in wanted if part.startswith("wait=")]
-    seconds = next((float(wait) for wait in waits if wait.isascii() and wait.isdigit()), None)
-    if "respond-async" in wanted:
-        return (
-            Preference(0, "respond-async")
-            if not seconds
-            else Preference(
-                min(seconds, LONGEST_WAIT), f"respond-async, wait={min(seconds, LONGEST_WAIT):.0f}"
-            )
-        )
-    if seconds is None:
-        return Preference(default, "")
-    return Preference(min(seconds, LONGEST_WAIT), f"wait={min(seconds, LONGEST_WAIT):.0f}")
+    seconds = next((min(int(wait), LONGEST_WAIT) for wait in waits if re.fullmatch("[0-9]{1,9}", wait)), None)
+    applied = ["respond-async"] if "respond-async" in wanted else []
+    if seconds is not None:
+        applied.append(f"wait={seconds}")
+    patience = seconds if seconds is not None else 0 if applied else default
+    return Preference(patience, ", ".join(applied))
 
 
 def key_in(header: str | None) -> str:

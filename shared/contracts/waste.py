@@ -22,7 +22,6 @@ PlaceName = Annotated[Name, BeforeValidator(_composed)]
 """The name of an organization or a storage, in Unicode's composed form: what looks equal is equal."""
 
 IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
-"""Points at an organization or a storage."""
 
 KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
 """The short name of a kind of waste, e.g. `bio`."""
@@ -31,7 +30,6 @@ Amount = Annotated[Number, Field(gt=0, le=1_000_000_000, decimal_places=3)]
 """More than 0, at most 10⁹, at most three places; a JSON number or a string."""
 
 Amounts = Annotated[dict[KindCode, Amount], Field(min_length=1, max_length=100)]
-"""Amounts by kind."""
 
 Metres = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 

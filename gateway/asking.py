@@ -5,17 +5,19 @@ A command gets its key, its operation and its patience here, from its contract a
 
 import asyncio
 from typing import Annotated, Any, cast
+from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 
 import shared.messages
-from gateway.errors import Accepted
+from gateway.conditions import entity_tag, names, version_in
+from gateway.errors import Accepted, NotModified
 from gateway.operations import OperationKey, Operations
 from gateway.preferences import key_in, message_id_for, preference_in
 from shared.asking import NotAnsweredYet, RequestClient
 from shared.contracts.operations import GetOperation, Operation
 from shared.health import Dependency
-from shared.messages import Answer, AnswerType, Command, Unavailable
+from shared.messages import Answer, AnswerType, Command, Conditional, Page, Unavailable
 
 ANONYMOUS = "anonymous"
 
@@ -35,12 +37,25 @@ class Asker:
         if isinstance(request, Command):
             answer = await self._command(request)
         else:
-            answer = await self._ask(request, wait=self.gateway.wait)
+            answer = await self._query(request)
         self.response.headers.update(self.headers)
         return cast(AnswerType, answer)
 
+    async def _query(self, query: shared.messages.Request[Any]) -> Answer:
+        """A resource goes with its entity tag, a page with a link to the next. May raise `NotModified`."""
+        answer = await self._ask(query, wait=self.gateway.wait)
+        if isinstance(answer, Page) and answer.next_cursor:
+            self.headers["link"] = next_page(self.http, answer.next_cursor)
+        if tag := entity_tag(answer):
+            self.headers["etag"] = tag
+            if names(self.http.headers.get("if-none-match", ""), tag):
+                raise NotModified
+        return answer
+
     async def _command(self, command: Command[Any]) -> Answer:
         headers = self.http.headers
+        if isinstance(command, Conditional) and (condition := headers.get("if-match")):
+            command = command.model_copy(update={"expected_version": version_in(condition)})
         preference = preference_in(headers.get("prefer", ""), self.gateway.wait)
         key = key_in(headers.get("idempotency-key"))
         message_id = message_id_for(ANONYMOUS, command.queue, key)
@@ -55,6 +70,8 @@ class Asker:
             raise Accepted(operation) from None
         if command.resource:
             self.headers["location"] = location(command, answer)
+            if tag := entity_tag(answer):
+                self.headers["etag"] = tag
         return answer
 
     async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
@@ -83,6 +100,12 @@ def location(command: Command[Any] | type[Command[Any]], answer: Any) -> str:
     """Where the resource that a command was answered with can be looked up."""
     fields = answer if isinstance(answer, dict) else dict(answer)
     return command.resource.format(**fields)
+
+
+def next_page(http: Request, cursor: str) -> str:
+    """The same list further on, as a `Link` (RFC 8288)."""
+    query = http.url.include_query_params(cursor=cursor).query
+    return f'<{quote(http.scope["path"])}?{query}>; rel="next"'
 
 
 class Gateway:

@@ -26,6 +26,9 @@ STATUS_OF_CODE = {
     "road_exists": 409,
     "message_id_reused": 422,
     "malformed_key": 400,
+    "malformed_condition": 400,
+    "bad_cursor": 400,
+    "changed_meanwhile": 412,
     "expired": 410,
     "unavailable": 503,
     "outcome_unknown": 503,
@@ -75,6 +78,10 @@ class Accepted(Exception):
         self.operation = operation
 
 
+class NotModified(Exception):
+    """The client has what it asks for already."""
+
+
 class ProblemResponse(Response):
     """A problem, with a stable `code` for programs and a `detail` for people."""
 
@@ -115,6 +122,10 @@ async def accepted(request: Request, taken: Exception) -> Response:
     return Response(orjson.dumps({"state": "waiting", "operation": taken.operation}), 202, headers)
 
 
+async def not_modified(request: Request, _: Exception) -> Response:
+    return Response(status_code=304, headers=answer_headers(request))
+
+
 def answer_headers(request: Request) -> dict[str, str]:
     """What the request's own asking wants to go with whatever it is answered."""
     return getattr(request.state, "answer_headers", {})
@@ -149,6 +160,7 @@ async def defect(request: Request, error: Exception) -> Response:
 def install(app: FastAPI) -> None:
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(Accepted, accepted)
+    app.add_exception_handler(NotModified, not_modified)
     app.add_exception_handler(RequestValidationError, does_not_fit)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, defect)

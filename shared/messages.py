@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 from uuid_utils.compat import uuid7
 
 Name = Annotated[
@@ -67,6 +67,18 @@ class Invalid(Refusal):
     code = "invalid"
 
 
+class ChangedMeanwhile(Refusal):
+    """It is not at the version that the command was meant for: look it up again, then decide."""
+
+    code = "changed_meanwhile"
+
+
+class BadCursor(Refusal):
+    """The cursor is not one that this list gave for these filters and this order."""
+
+    code = "bad_cursor"
+
+
 class Unavailable(Refusal):
     """The owner cannot be asked at the moment; nothing is known to have happened."""
 
@@ -90,6 +102,12 @@ class Answer(Message):
     """What a command or query is answered with. Readers ignore fields they do not know."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Page(Answer):
+    """Part of a list. The same query with `next_cursor` as its cursor brings what follows; null: nothing."""
+
+    next_cursor: str | None = None
 
 
 AnswerType = TypeVar("AnswerType", bound=Answer)
@@ -134,6 +152,12 @@ class Request(Message, Generic[AnswerType]):
 
 class Command(Request[AnswerType], Generic[AnswerType]):
     """Asks its owner to change something. Accepted means: exactly one effect, whatever dies on the way."""
+
+
+class Conditional(Message):
+    """What a command also is that may be meant for one version only; else `ChangedMeanwhile`."""
+
+    expected_version: int | None = Field(None, description="Refused if the version is another by now.")
 
 
 class Query(Request[AnswerType], Generic[AnswerType]):

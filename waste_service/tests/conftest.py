@@ -9,7 +9,8 @@ import pytest
 import waste_service
 from infra.local.servers import Servers
 from shared.journal_sql import SqlJournal
-from waste_service.tests.running import Running
+from tests.running import Running
+from waste_service import handlers
 
 _numbers = count(1)
 
@@ -22,5 +23,5 @@ async def running(servers: Servers) -> AsyncIterator[Running]:
     migrations = Path(waste_service.__path__[0]) / "migrations"
     await SqlJournal(url, migrations).migrate()
     journal = SqlJournal(url, migrations)
-    yield Running(journal)
+    yield Running(journal, handlers, contended=True)
     await journal.close()

@@ -35,8 +35,9 @@ from shared.contracts.waste import (
     WasteStored,
 )
 from shared.messages import Refusal, Request, new_id
+from tests.running import Running
 from waste_service.tests.messages import a_road, a_storage, an_organization, waste
-from waste_service.tests.running import Running, forget
+from waste_service.tests.running import forget
 
 
 def told(generation: Generation) -> list[tuple[str, str, Decimal, int]]:

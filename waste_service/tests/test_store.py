@@ -12,9 +12,10 @@ from shared.contracts.waste import (
     FindStorages,
     GetStorage,
 )
+from tests.running import Running
 from waste_service.store import present
 from waste_service.tests.messages import a_road, a_storage, an_organization, waste
-from waste_service.tests.running import Running, forget
+from waste_service.tests.running import forget
 
 WASTE = waste(bio=1)
 

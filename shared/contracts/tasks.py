@@ -1,29 +1,191 @@
-"""Tasks: what task_service hears, answers and says."""
+"""Tasks: what task_service hears, answers and says.
 
+A task has one event for each version: the one that tells most. A version that ends a task is said as
+TaskCompleted, one that takes it up again as TaskReopened, whichever command brought it.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import (
+    MISSING,
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
-from shared.messages import Answer, Command, Event, Name, NotFound, Query
+from shared.messages import (
+    Answer,
+    BadCursor,
+    ChangedMeanwhile,
+    Command,
+    Conditional,
+    Event,
+    Message,
+    Name,
+    NotFound,
+    Page,
+    Query,
+)
+
+
+def _unique(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(tags)) != len(tags):
+        raise ValueError("a tag stands there twice")
+    return tags
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Description = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
+"""Any text without NUL, which PostgreSQL's text cannot hold."""
+
+Status = Literal["open", "in_progress", "done"]
+
+Priority = Literal["low", "normal", "high", "urgent"]
+
+Time = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(1900, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC)),
+    AfterValidator(lambda time: time.astimezone(UTC)),
+]
+"""A time with its zone, from 1900 to 9998; kept and answered in UTC."""
+
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$"),
+]
+"""A short name."""
+
+Tags = Annotated[
+    tuple[Tag, ...], Field(max_length=20, json_schema_extra={"uniqueItems": True}), AfterValidator(_unique)
+]
+
+Sort = Literal["created", "-created", "due", "-due", "priority", "-priority"]
+"""`-` turns the order round. What has no due time counts as due later than all others."""
 
 
 class TaskNotFound(NotFound):
     """There is no task with that id."""
 
 
+class TaskFields(Message):
+    """What people say of a task; all but the title can be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Name = Field(examples=["Buy milk"])
+    description: Description = ""
+    status: Status = "open"
+    priority: Priority = "normal"
+    due_at: Time | None = None
+    tags: Tags = ()
+
+
+class TaskChanges(Message):
+    """A JSON Merge Patch (RFC 7396): what is left out stays, null brings back what a new task has."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"priority": "high", "due_at": None}]}
+    )
+
+    title: Name | MISSING = MISSING
+    description: Description | MISSING | None = MISSING
+    status: Status | MISSING | None = MISSING
+    priority: Priority | MISSING | None = MISSING
+    due_at: Time | MISSING | None = MISSING
+    tags: Tags | MISSING | None = MISSING
+
+
 class Task(Answer):
-    """Something to be done."""
+    """Something to be done. Completed: when it became done, null while it is not."""
 
     id: UUID
-    title: Name
-    created_at: AwareDatetime
+    title: str
+    description: str = ""
+    status: Status = "open"
+    priority: Priority = "normal"
+    due_at: AwareDatetime | None = None
+    tags: tuple[str, ...] = ()
     version: int
+    created_at: AwareDatetime
+    changed_at: AwareDatetime = Field(default_factory=lambda known: known["created_at"])
+    completed_at: AwareDatetime | None = None
 
 
-class CreateTask(Command[Task], queue="tasks.create_task", resource="/tasks/{id}"):
-    """Open a task."""
+class Tasks(Page):
+    """Tasks of a list, with the number of all that pass its filters if that was asked for."""
 
-    title: Name
+    items: list[Task]
+    total: int | None = None
+
+
+class CreateTask(TaskFields, Command[Task], queue="tasks.create_task", resource="/tasks/{id}"):
+    """Open a task; a title will do."""
+
+
+class ChangeTask(
+    Conditional,
+    Command[Task],
+    queue="tasks.change_task",
+    resource="/tasks/{id}",
+    refusals=(TaskNotFound, ChangedMeanwhile),
+):
+    """Change some fields of a task. Changes that change nothing are answered without a new version."""
+
+    task: UUID
+    changes: TaskChanges
+
+
+class ReplaceTask(
+    TaskFields,
+    Conditional,
+    Command[Task],
+    queue="tasks.replace_task",
+    resource="/tasks/{id}",
+    refusals=(TaskNotFound, ChangedMeanwhile),
+):
+    """Say all fields of a task anew. The same fields again are answered without a new version."""
+
+    task: UUID
+
+
+class CompleteTask(
+    Conditional,
+    Command[Task],
+    queue="tasks.complete_task",
+    resource="/tasks/{id}",
+    refusals=(TaskNotFound, ChangedMeanwhile),
+):
+    """Make a task done. One that is done is answered as it is, without a new version."""
+
+    task: UUID
+
+
+class ReopenTask(
+    Conditional,
+    Command[Task],
+    queue="tasks.reopen_task",
+    resource="/tasks/{id}",
+    refusals=(TaskNotFound, ChangedMeanwhile),
+):
+    """Make a task that is done open again. Any other is answered as it is, without a new version."""
+
+    task: UUID
+
+
+class RemoveTask(
+    Conditional, Command[Task], queue="tasks.remove_task", refusals=(TaskNotFound, ChangedMeanwhile)
+):
+    """Remove a task. The answer is the task as it was last, with a version of its own."""
+
+    task: UUID
 
 
 class GetTask(Query[Task], queue="tasks.get_task", refusals=(TaskNotFound,)):
@@ -32,7 +194,53 @@ class GetTask(Query[Task], queue="tasks.get_task", refusals=(TaskNotFound,)):
     task: UUID
 
 
+class ListTasks(Query[Tasks], queue="tasks.list_tasks", refusals=(BadCursor,)):
+    """List the tasks that pass all filters. Without a total, unless `count` asks for one."""
+
+    status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field((), description="Any of them.")
+    priority: Annotated[tuple[Priority, ...], BeforeValidator(_several)] = Field(
+        (), description="Any of them."
+    )
+    tags: Annotated[Tags, BeforeValidator(_several)] = Field((), description="All of them.")
+    due_before: Time | None = None
+    due_after: Time | None = Field(None, description="This time is included.")
+    words: Name | None = Field(
+        None,
+        description='In title or description, Russian or English, in any form; "a phrase", or, -without.',
+    )
+    sort: Sort = "created"
+    limit: int = Field(20, ge=1, le=100)
+    cursor: Annotated[str, StringConstraints(max_length=500)] | None = Field(
+        None, description="From the page before, with the same filters and order."
+    )
+    count: bool = False
+
+
 class TaskCreated(Event, routing_key="tasks.task_created"):
     """A task was opened."""
+
+    task: Task
+
+
+class TaskChanged(Event, routing_key="tasks.task_changed"):
+    """Fields of a task were changed."""
+
+    task: Task
+
+
+class TaskCompleted(Event, routing_key="tasks.task_completed"):
+    """A task became done; other fields may have changed with that."""
+
+    task: Task
+
+
+class TaskReopened(Event, routing_key="tasks.task_reopened"):
+    """A task that was done is so no longer; other fields may have changed with that."""
+
+    task: Task
+
+
+class TaskRemoved(Event, routing_key="tasks.task_removed"):
+    """A task is gone. This is how it was last; the version is newer than all it had before."""
 
     task: Task

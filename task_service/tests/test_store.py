@@ -1,0 +1,188 @@
+"""How the store lists: filters, orders, pages, and what the planner makes of them."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+
+from shared.contracts.tasks import CreateTask, ListTasks, RemoveTask, Task
+from shared.messages import BadCursor
+from task_service.store import page
+from tests.running import Running
+
+DIALECT: Any = dialect()  # type: ignore[no-untyped-call]
+DAYS = {name: f"2026-07-0{number}T12:00:00Z" for number, name in enumerate(("mon", "tue", "wed"), 1)}
+
+
+async def add(running: Running, title: str, **fields: Any) -> Task:
+    return await running.ask(CreateTask.model_validate({"title": title} | fields))
+
+
+async def titles(running: Running, **query: Any) -> list[str]:
+    return [task.title for task in (await running.ask(ListTasks.model_validate(query))).items]
+
+
+async def walked(running: Running, **query: Any) -> list[Task]:
+    """All pages of a list, one after the other."""
+    found: list[Task] = []
+    cursor = None
+    while True:
+        answer = await running.ask(ListTasks.model_validate(query | {"cursor": cursor}))
+        found += answer.items
+        cursor = answer.next_cursor
+        if cursor is None:
+            return found
+
+
+@pytest.fixture
+async def household(running: Running) -> Running:
+    await add(running, "milk", due_at=DAYS["tue"], priority="urgent", tags=["shop", "food"])
+    await add(running, "shoes", priority="low", tags=["shop"], status="done")
+    await add(running, "dinner", due_at=DAYS["mon"], tags=["food"], status="in_progress")
+    await add(running, "taxes", due_at=DAYS["wed"], priority="high")
+    return running
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, "milk shoes dinner taxes"),
+        ({"status": "open"}, "milk taxes"),
+        ({"status": ["in_progress", "done"]}, "shoes dinner"),
+        ({"priority": ["low", "high"]}, "shoes taxes"),
+        ({"tags": ["shop"]}, "milk shoes"),
+        ({"tags": ["food", "shop"]}, "milk"),
+        ({"due_before": DAYS["tue"]}, "dinner"),
+        ({"due_after": DAYS["tue"]}, "milk taxes"),
+        ({"due_after": DAYS["mon"], "due_before": DAYS["wed"], "tags": "food"}, "milk dinner"),
+        ({"sort": "-created"}, "taxes dinner shoes milk"),
+        ({"sort": "due"}, "dinner milk taxes shoes"),
+        ({"sort": "-due"}, "shoes taxes milk dinner"),
+        ({"sort": "priority"}, "shoes dinner taxes milk"),
+        ({"sort": "-priority"}, "milk taxes dinner shoes"),
+    ],
+)
+async def test_filters_and_orders(household: Running, query: dict[str, Any], expected: str) -> None:
+    assert await titles(household, **query) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("молока", ["Купить молоко"]),
+        ("КУПИЛИ", ["Купить молоко", "Покупки"]),
+        ("walks", ["Dog"]),
+        ("walking dogs", ["Dog"]),
+        ("dog -walk", []),
+        ("молоко or dog", ["Купить молоко", "Dog"]),
+        ('"long walk"', ["Dog"]),
+        ('"walk long"', []),
+        ("'; DROP TABLE tasks; --", []),
+        ("the", []),
+        ("& | ! ( :*", []),
+    ],
+)
+async def test_words_are_found_in_any_form_in_title_and_description(
+    running: Running, words: str, expected: list[str]
+) -> None:
+    await add(running, "Купить молоко")
+    await add(running, "Покупки", description="Всё, что купим на неделе")
+    await add(running, "Dog", description="Needs a long walk")
+
+    assert await titles(running, words=words) == expected
+
+
+@pytest.mark.parametrize("sort", ["created", "-created", "due", "-due", "priority", "-priority"])
+async def test_pages_are_the_list_cut_in_pieces(household: Running, sort: str) -> None:
+    for number in range(5):
+        await add(household, f"more {number}", due_at=DAYS["tue"] if number % 2 else None)
+
+    whole = (await household.ask(ListTasks.model_validate({"sort": sort}))).items
+
+    assert len(whole) == 9
+    assert await walked(household, sort=sort, limit=1) == whole
+    assert await walked(household, sort=sort, limit=4) == whole
+
+
+async def test_a_cursor_outlives_the_task_that_it_was_made_from(household: Running) -> None:
+    first = await household.ask(ListTasks(limit=2))
+    await household.ask(RemoveTask(task=first.items[-1].id))
+
+    assert await titles(household, cursor=first.next_cursor) == ["dinner", "taxes"]
+
+
+async def test_the_number_of_all_is_told_on_request_and_does_not_shrink_by_the_page(
+    household: Running,
+) -> None:
+    first = await household.ask(ListTasks(limit=1, status=("open",), count=True))
+    second = await household.ask(ListTasks(limit=1, status=("open",), count=True, cursor=first.next_cursor))
+
+    assert (first.total, second.total) == (2, 2)
+    assert (await household.ask(ListTasks())).total is None
+
+
+async def test_a_cursor_of_another_list_is_refused(household: Running) -> None:
+    cursor = (await household.ask(ListTasks(limit=1, sort="due"))).next_cursor
+
+    for other in (
+        ListTasks(sort="-due", cursor=cursor),
+        ListTasks(sort="due", status=("open",), cursor=cursor),
+    ):
+        with pytest.raises(BadCursor):
+            await household.ask(other)
+
+
+HUNDRED_THOUSAND = """
+INSERT INTO tasks (id, title, description, status, priority, due_at, tags, version, created_at, completed_at)
+SELECT gen_random_uuid(), 'task ' || n, CASE WHEN n % 1000 = 0 THEN 'молоко' ELSE 'дело' END,
+    CASE WHEN n % 100 = 0 THEN 'in_progress' WHEN n % 5 = 0 THEN 'open' ELSE 'done' END,
+    CASE WHEN n % 200 = 0 THEN 3 ELSE n % 3 END,
+    CASE WHEN n % 4 > 0 THEN '2026-01-01Z'::timestamptz + n * interval '1 minute' END,
+    ARRAY['tag' || n % 500, 'usual'], 1, '2026-01-01Z'::timestamptz + n * interval '1 second',
+    CASE WHEN n % 100 > 0 AND n % 5 > 0 THEN now() END
+FROM generate_series(1, 100000) AS n"""
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"status": "done"},
+    {"status": "in_progress"},
+    {"status": ["open", "in_progress"]},
+    {"priority": "normal"},
+    {"priority": "urgent"},
+    {"tags": ["tag7"]},
+    {"tags": ["usual"]},
+    {"tags": ["usual", "tag7"]},
+    {"due_before": "2026-01-02T00:00:00Z"},
+    {"due_before": "2026-03-01T00:00:00Z"},
+    {"due_after": "2026-03-10T00:00:00Z"},
+    {"due_after": "2026-02-01T00:00:00Z", "due_before": "2026-02-02T00:00:00Z"},
+    {"words": "молоко"},
+    {"words": "дело"},
+    {"words": "молоко", "status": "open", "tags": ["usual"]},
+]
+
+
+async def test_no_list_of_a_hundred_thousand_tasks_is_read_row_by_row(running: Running) -> None:
+    await running.fetch(HUNDRED_THOUSAND)
+    await running.fetch("VACUUM ANALYZE tasks")
+    slow = []
+
+    for sort in ("created", "-created", "due", "-due", "priority", "-priority"):
+        for filters in FILTERS:
+            first = ListTasks.model_validate(filters | {"sort": sort})
+            next_cursor = (await running.ask(first)).next_cursor
+            second = ListTasks.model_validate(filters | {"sort": sort, "cursor": next_cursor})
+            for query in (first, second):
+                plan = await planned(running, query)
+                if "Seq Scan" in plan or "Index" not in plan:
+                    slow.append(f"{query!r}\n{plan}")
+            if not filters and "Index Cond: (ROW(" not in plan:
+                slow.append(f"what is before the page is read too: {query!r}\n{plan}")
+
+    assert slow == [], "\n\n".join(slow)
+
+
+async def planned(running: Running, query: ListTasks) -> str:
+    """What the planner makes of a list."""
+    statement = page(query).compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
+    return "\n".join(row[0] for row in await running.fetch(f"EXPLAIN {statement}"))

@@ -67,7 +67,6 @@ _ORDERS: dict[str, sa.ColumnElement[Any]] = {
 _THIS = tasks.c.id == sa.bindparam("task")
 _ADD = sa.insert(tasks)
 _GET = _TASK.where(_THIS)
-_GET_TO_CHANGE = _GET.with_for_update()
 _SAVE = sa.update(tasks).where(_THIS)
 _REMOVE = sa.delete(tasks).where(_THIS)
 
@@ -89,14 +88,7 @@ class TaskStore:
 
     async def get(self, task: UUID) -> Task:
         """Refuses with `TaskNotFound`."""
-        return await self._get(_GET, task)
-
-    async def get_to_change(self, task: UUID) -> Task:
-        """The task with its row locked until the commit. Refuses with `TaskNotFound`."""
-        return await self._get(_GET_TO_CHANGE, task)
-
-    async def _get(self, statement: sa.Executable, task: UUID) -> Task:
-        row = (await self.transaction.read(statement, {"task": task})).one_or_none()
+        row = (await self.transaction.read(_GET, {"task": task})).one_or_none()
         if row is None:
             raise TaskNotFound(f"There is no task {task}.")
         return Task.model_validate(row._mapping)
@@ -140,7 +132,7 @@ def _filters(query: ListTasks) -> Iterator[sa.ColumnElement[bool]]:
     if query.due_before:
         yield query.due_before > _DUE
     if query.due_after:
-        yield sa.and_(query.due_after <= _DUE, tasks.c.due_at.is_not(None))
+        yield sa.and_(query.due_after <= _DUE, _DUE < _NEVER)
     if query.words:
         yield _WORDS.op("@@")(sa.func.websearch_to_tsquery(_RUSSIAN, query.words))
 

@@ -1,5 +1,7 @@
 """A task's life: by REST, through the queue, and into the store."""
 
+import asyncio
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -195,3 +197,26 @@ async def test_each_version_is_said_with_the_whole_task(
         "4 Buy oat milk: tasks.task_reopened",
         "5 Buy oat milk: tasks.task_removed",
     ]
+
+
+async def test_changes_of_the_same_tasks_by_two_processes_are_all_done_one_after_the_other(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    second = await system.start("task_service")
+    async with system.http(gateway) as http:
+        paths = [f"/tasks/{(await created(http))['id']}" for _ in range(3)]
+        answers = await asyncio.gather(
+            *(http.patch(paths[number % 3], json={"title": f"title {number}"}) for number in range(90))
+        )
+        found = [(await http.get(path)).json() for path in paths]
+    second.process.ask_to_end()
+
+    assert {answer.status_code for answer in answers} == {200}
+    for path, task in zip(paths, found, strict=True):
+        ours = sorted(
+            (one.json() for one in answers if one.request.url.path == path), key=itemgetter("version")
+        )
+        assert [one["version"] for one in ours] == list(range(2, 32))
+        assert ours[-1] == task
+    for process in (task_service, second):
+        assert any(line.get("message") == "ChangeTask" for line in process.lines())

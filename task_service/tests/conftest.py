@@ -28,5 +28,5 @@ def database_url(servers: Servers) -> str:
 async def running(database_url: str) -> AsyncIterator[Running]:
     journal = SqlJournal(database_url, MIGRATIONS)
     await journal.migrate()
-    yield Running(journal, handlers)
+    yield Running(journal, handlers, contended=True)
     await journal.close()

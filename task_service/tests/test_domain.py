@@ -14,7 +14,7 @@ from shared.contracts.tasks import (
     TaskFields,
     TaskReopened,
 )
-from shared.messages import ChangedMeanwhile
+from shared.messages import ChangedMeanwhile, new_id
 from task_service.domain import changed, merged, open_task, require_version, what_happened, with_status
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -123,3 +123,11 @@ def test_a_due_time_keeps_its_moment_and_is_told_in_utc() -> None:
     fields = TaskFields.model_validate({"title": "x", "due_at": "2026-07-01T15:00:00+03:00"})
 
     assert fields.model_dump(mode="json")["due_at"] == "2026-07-01T12:00:00Z"
+
+
+def test_an_answer_that_an_inbox_kept_since_revision_0001_can_still_be_read() -> None:
+    kept = {"id": str(new_id()), "title": "old", "created_at": "2026-07-01T12:00:00Z", "version": 1}
+
+    task = Task.model_validate(kept)
+
+    assert (task.status, task.priority, task.changed_at) == ("open", "normal", NOW)

@@ -28,7 +28,7 @@ from tests.running import Running
 
 FULL: dict[str, Any] = {
     "title": "Buy milk",
-    "description": "two litres",
+    "description": "two litres\n🥛 «молоко»",
     "status": "in_progress",
     "priority": "high",
     "due_at": "2026-07-01T15:00:00.000001+03:00",

@@ -181,6 +181,7 @@ class Batches:
             now=datetime.now(UTC),
             transaction=transaction,
         )
+        transaction.next_message()
         writes = transaction.writes
         try:
             answer = await delivery.handler.function(delivery.message, work)

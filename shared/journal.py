@@ -73,6 +73,9 @@ class Transaction(Protocol):
 
     writes: int
 
+    def next_message(self) -> None:
+        """What is written from here on is another message's."""
+
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         """The outcomes of those of the commands that have ended before."""
 

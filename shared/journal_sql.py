@@ -43,7 +43,9 @@ class SqlTransaction:
         self.driver = driver
         self.memory: dict[Any, Any] = {}
         self.writes = 0
-        self.waiting: dict[sa.Executable, list[Mapping[str, Any]]] = {}
+        self.waiting: list[tuple[sa.Executable, list[Mapping[str, Any]]]] = []
+        self.latest: dict[sa.Executable, int] = {}
+        self.reached = 0
 
     async def read(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
@@ -56,15 +58,27 @@ class SqlTransaction:
     def write(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> None:
         """Have a statement run before the next read or the commit.
 
-        Writes of a batch leave grouped by statement object, in the order of each one's first use.
+        Writes of a batch leave grouped by statement object. A message's own writes keep their order; those
+        of different messages may change places, so what others of the batch build on is flushed at once.
         """
         self.writes += 1
-        self.waiting.setdefault(statement, []).append(parameters)
+        group = self.latest.get(statement, -1)
+        if group < self.reached:
+            group = self.latest[statement] = len(self.waiting)
+            self.waiting.append((statement, []))
+        self.waiting[group][1].append(parameters)
+        self.reached = group
+
+    def next_message(self) -> None:
+        """The writes that follow are another message's."""
+        self.reached = 0
 
     async def flush(self) -> None:
-        waiting, self.waiting = self.waiting, {}
+        waiting, self.waiting = self.waiting, []
+        self.latest.clear()
+        self.reached = 0
         with _translated(self.driver):
-            for statement, parameters in waiting.items():
+            for statement, parameters in waiting:
                 await self.connection.execute(statement, parameters)
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:

@@ -90,5 +90,7 @@ class Queries:
             MESSAGES.labels(delivery.name, "done").inc()
 
     def _refuse(self, delivery: Delivery, refusal: Refusal) -> None:
+        fields = {"message": delivery.name, "conversation": delivery.conversation, "reason": refusal.message}
+        log.info("refused", extra={"fields": fields})
         MESSAGES.labels(delivery.name, "refused" if not isinstance(refusal, Invalid) else "invalid").inc()
         send_answer(self.publisher, delivery, "Refusal", refusal.to_json())

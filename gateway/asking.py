@@ -1,6 +1,7 @@
 """How a route asks: `ask: Ask`, then `await ask(GetTask(task=task))`."""
 
 import asyncio
+import re
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,6 +12,8 @@ from shared.health import Dependency
 from shared.messages import AnswerType, Unavailable
 
 ANONYMOUS = "anonymous"
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, version 00; anything else is no trace of ours."""
 
 
 class Asker:
@@ -18,7 +21,8 @@ class Asker:
 
     def __init__(self, http: Request):
         self.gateway: Gateway = http.app.state.gateway
-        self.traceparent = http.headers.get("traceparent", "")
+        traceparent = http.headers.get("traceparent", "")
+        self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
 
     async def __call__(self, request: shared.messages.Request[AnswerType]) -> AnswerType:
         """The owner's answer; raises the refusal it sent, `Unavailable` or `OutcomeUnknown`."""

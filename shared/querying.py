@@ -77,6 +77,8 @@ class Queries:
         try:
             delivery.read()
             answer = await delivery.handler.function(delivery.message, work)
+            assert answer is not None, "a query has an answer"
+            body = answer.model_dump_json().encode()
         except (StoreAway, Conflict):
             raise
         except Refusal as refusal:
@@ -85,8 +87,7 @@ class Queries:
             log.error("broke", extra={"fields": {"message": delivery.name}}, exc_info=error)
             self._refuse(delivery, Failed(f"{delivery.name} could not be answered; the log says why."))
         else:
-            assert answer is not None, "a query has an answer"
-            send_answer(self.publisher, delivery, type(answer).__name__, answer.model_dump_json().encode())
+            send_answer(self.publisher, delivery, type(answer).__name__, body)
             MESSAGES.labels(delivery.name, "done").inc()
 
     def _refuse(self, delivery: Delivery, refusal: Refusal) -> None:

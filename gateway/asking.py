@@ -4,6 +4,7 @@ A command gets its key, its operation and its patience here, from its contract a
 """
 
 import asyncio
+import re
 from typing import Annotated, Any, cast
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ from shared.health import Dependency
 from shared.messages import Answer, AnswerType, Command, Conditional, Page, Unavailable
 
 ANONYMOUS = "anonymous"
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, version 00; anything else is no trace of ours."""
 
 
 class Asker:
@@ -31,6 +34,8 @@ class Asker:
         self.gateway: Gateway = http.app.state.gateway
         self.headers: dict[str, str] = {}
         http.state.answer_headers = self.headers
+        traceparent = http.headers.get("traceparent", "")
+        self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
 
     async def __call__(self, request: shared.messages.Request[AnswerType]) -> AnswerType:
         """The owner's answer. Raises the refusal it sent, `Unavailable`, and for commands `Accepted`."""
@@ -82,8 +87,7 @@ class Asker:
         return key, cast(Operation, await self._ask(query, wait=self.gateway.wait, queue=queue))
 
     async def _ask(self, request: shared.messages.Request[Any], **how: Any) -> Answer:
-        traceparent = self.http.headers.get("traceparent", "")
-        answered = await self.gateway.ask(request, traceparent=traceparent, **how)
+        answered = await self.gateway.ask(request, traceparent=self.traceparent, **how)
         if answered.repeated:
             self.headers["idempotency-replayed"] = "true"
         return cast(Answer, answered.answer)

@@ -18,8 +18,17 @@ from aiormq.exceptions import DeliveryError, PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
-from shared.bus import CONFIRM_SECONDS, PROBE_SECONDS, BrokerAway, Link, Publisher, Unconfirmed, retrieve
-from shared.messages import AnswerType, Command, Refusal, Request, Unavailable
+from shared.bus import (
+    CONFIRM_SECONDS,
+    PROBE_SECONDS,
+    BrokerAway,
+    Link,
+    Publisher,
+    Unconfirmed,
+    Unsendable,
+    retrieve,
+)
+from shared.messages import AnswerType, Command, Invalid, Refusal, Request, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +127,8 @@ class RequestClient:
             except PublishError as error:
                 if not sent:
                     raise Unavailable(f"Nobody serves {question.queue}; is its service set up?") from error
+            except Unsendable as error:
+                raise Invalid(f"{type(question.request).__name__} cannot be sent: {error}.") from error
             except BrokerAway as error:
                 if not sent:
                     raise Unavailable("The message broker cannot be reached; try again shortly.") from error

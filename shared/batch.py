@@ -29,6 +29,8 @@ FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
 
 
+MOST_STARTS = 3
+"""A crash charges every message in hand; running alone tells the one that kills from its neighbours."""
 REUSED = "This message id was used before with other content; take a new one."
 
 
@@ -108,7 +110,18 @@ class Batches:
 
     async def _settle_singly(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in random.sample(deliveries, len(deliveries)):
-            await self._settle([delivery])
+            if delivery.raw.redelivered and await self._starts(delivery) > MOST_STARTS:
+                await self.recovery.deadly(delivery)
+            else:
+                await self._settle([delivery])
+
+    async def _starts(self, delivery: Delivery) -> int:
+        """How often it has begun to run alone, this time included: what kills its process shows by that."""
+        while True:
+            try:
+                return await self.journal.note_start(delivery.key, delivery.actor)
+            except (StoreAway, Conflict) as away:
+                await self._wait_for_store(away)
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         """Commit the deliveries together, as often as it takes. Those whose channel went come again."""
@@ -138,23 +151,25 @@ class Batches:
         else:
             await self.recovery.broken(deliveries[0], error)
 
-    async def _wait_for_store(self, away: StoreAway) -> bool:
+    async def _wait_for_store(self, away: Exception) -> bool:
         """Wait until the store answers; False if it does at once. What is in hand stays in hand."""
         log.warning("the store is away, waiting for it", extra={"fields": {"reason": str(away)[:200]}})
-        for tries in range(1_000_000):
+        was_away = False
+        while True:
             try:
                 await self.journal.probe()
-                return tries > 0
+                return was_away
             except StoreAway:
+                was_away = True
                 await asyncio.sleep(0.2)
-        return True
 
     async def _commit(self, deliveries: Sequence[Delivery]) -> None:
         started = perf_counter()
         batch = _Batch(deliveries)
         copies: dict[Key, Delivery] = {}
         for delivery in deliveries:
-            copies.setdefault(delivery.key, delivery)
+            if delivery.key not in copies or copies[delivery.key].older_than(self.keep):
+                copies[delivery.key] = delivery
         contended = any(delivery.handler.contended for delivery in deliveries)
         try:
             async with self.journal.transaction(contended=contended) as transaction:
@@ -182,6 +197,7 @@ class Batches:
             now=datetime.now(UTC),
             transaction=transaction,
         )
+        transaction.next_message()
         writes = transaction.writes
         try:
             answer = await delivery.handler.function(delivery.message, work)
@@ -242,7 +258,7 @@ class Batches:
         for delivery in batch.deliveries:
             outcome = batch.outcomes.get(delivery.key)
             if outcome is None:
-                await self.recovery.bury(delivery, f"too_old: sent more than {self.keep} ago")
+                await self.recovery.too_old(delivery, self.keep)
                 continue
             ended.append(delivery)
             self._answer(delivery, outcome, repeated=delivery not in batch.first)

@@ -11,12 +11,13 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import aiormq
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
+from pamqp import frame
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
@@ -32,13 +33,17 @@ class Unconfirmed(Exception):
     """The broker has not said that it took the message; it may have."""
 
 
+class Unsendable(Exception):
+    """The message cannot be put on the wire: a header that AMQP cannot hold, or more than a frame of them."""
+
+
 class BrokerAway(Unconfirmed):
     """There is no connection at the moment; nothing was sent."""
 
 
 def user_of(url: str) -> str:
     """The broker user that a URL logs in as: RabbitMQ lets nobody else stand in a message's `user_id`."""
-    return urlsplit(url).username or "guest"
+    return unquote(urlsplit(url).username or "guest")
 
 
 def named(url: str, name: str) -> str:
@@ -49,7 +54,7 @@ def named(url: str, name: str) -> str:
 class Link:
     """One connection with one channel, named for people who look at the management page.
 
-    `open` is called with each new channel (declare, consume); `lost` when a channel has gone.
+    `opened` is called with each new channel (declare, consume); `lost` when a channel has gone.
     """
 
     def __init__(
@@ -184,6 +189,7 @@ class Publisher:
     def _lost(self, channel: Channel) -> None:
         if self.flushing:
             self.flushing.cancel()
+            self.flushing = None
         unsent, self.pending = self.pending, []
         for outgoing in unsent:
             _fail(outgoing.confirmed, BrokerAway("the connection to the broker was lost before sending"))
@@ -206,37 +212,59 @@ class Publisher:
             while self.pending:
                 await channel.write_queue.put(self._marshal(channel))
         finally:
-            self.flushing = None
+            if self.flushing is asyncio.current_task():
+                self.flushing = None
 
     def _marshal(self, channel: Channel) -> ChannelFrame:
-        frames: list[Any] = []
+        """Encode what is pending. Only what can be encoded takes a tag: the broker counts what it gets."""
+        parts: list[bytes] = []
         sent: list[asyncio.Future[None]] = []
         outgoing_now, self.pending = self.pending, []
         for outgoing in outgoing_now:
             if outgoing.confirmed.done():
                 continue  # whoever asked has left
+            try:
+                parts.append(_encoded(outgoing, channel))
+            except Unsendable as error:
+                _fail(outgoing.confirmed, error)
+                continue
             channel.delivery_tag += 1
-            tag = channel.delivery_tag
-            channel.confirmations[tag] = outgoing.confirmed
-            if outgoing.mandatory:  # aiormq finds a returned message's confirmation by this
-                channel.message_id_delivery_tag[str(outgoing.properties.message_id)] = tag
-            frames.append(
-                Basic.Publish(
-                    exchange=outgoing.exchange,
-                    routing_key=outgoing.routing_key,
-                    mandatory=outgoing.mandatory,
-                )
-            )
-            frames.append(ContentHeader(properties=outgoing.properties, body_size=len(outgoing.body)))
-            frames += _split(outgoing.body, channel)
+            channel.confirmations[channel.delivery_tag] = outgoing.confirmed
+            if outgoing.mandatory:
+                _expect_return(outgoing, channel, channel.delivery_tag)
             sent.append(outgoing.confirmed)
         self.loop.call_later(CONFIRM_SECONDS, _expire, sent)
-        return ChannelFrame.marshall(channel_number=channel.number, frames=frames)
+        return ChannelFrame(payload=b"".join(parts), should_close=False)
 
 
-def _split(body: bytes, channel: Channel) -> list[ContentBody]:
+def _encoded(outgoing: _Outgoing, channel: Channel) -> bytes:
+    header = ContentHeader(properties=outgoing.properties, body_size=len(outgoing.body))
+    publish = Basic.Publish(
+        exchange=outgoing.exchange, routing_key=outgoing.routing_key, mandatory=outgoing.mandatory
+    )
     size: int = channel.max_content_size
-    return [ContentBody(body[start : start + size]) for start in range(0, len(body), size)]
+    bodies = (outgoing.body[start : start + size] for start in range(0, len(outgoing.body), size))
+    try:
+        encoded = frame.marshal(header, channel.number)
+        method = frame.marshal(publish, channel.number)
+    except Exception as error:  # pamqp raises whatever the value at fault makes it raise
+        raise Unsendable(f"{type(error).__name__}: {error}") from error
+    if len(encoded) > size:
+        raise Unsendable("its headers do not fit into a frame")
+    return b"".join((method, encoded, *(frame.marshal(ContentBody(body), channel.number) for body in bodies)))
+
+
+def _expect_return(outgoing: _Outgoing, channel: Channel, tag: int) -> None:
+    """aiormq finds a returned message's confirmation by its message id."""
+    tags: dict[str, int] = channel.message_id_delivery_tag
+    message_id = str(outgoing.properties.message_id)
+    tags[message_id] = tag
+
+    def forget(_: object) -> None:
+        if tags.get(message_id) == tag:
+            del tags[message_id]
+
+    outgoing.confirmed.add_done_callback(forget)
 
 
 def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:

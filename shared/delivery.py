@@ -6,6 +6,7 @@ earlier delivery of the channel is settled, which `Unsettled` knows.
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +29,10 @@ SPEAK_FOR_OTHERS = ("gateway", "desk_service")
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message in hand. `message` is None until `read` has made the contract's model of the body."""
+    """A message in hand. `message` is None until `read` has made the contract's model of the body.
+
+    `headers_travel` is whether its copies carry its headers; some headers cannot be sent again.
+    """
 
     handler: Handler
     queue: str
@@ -40,6 +44,7 @@ class Delivery:
     errors: list[str]
     fingerprint: bytes
     message: Any = field(default=None)
+    headers_travel: bool = True
 
     @property
     def key(self) -> Key:
@@ -134,13 +139,24 @@ class Unsettled:
 
     def __init__(self) -> None:
         self.tags: dict[AbstractChannel, dict[int, None]] = {}
+        self.seen: dict[AbstractChannel, int] = {}
 
     def add(self, delivery: Delivery) -> None:
         channel = delivery.channel
         if channel not in self.tags:
             self.tags = {known: tags for known, tags in self.tags.items() if not known.is_closed}
+            self.seen = {known: tag for known, tag in self.seen.items() if not known.is_closed}
             self.tags[channel] = {}
-        self.tags[channel][_tag(delivery)] = None
+        tag = _tag(delivery)
+        for unseen in range(self.seen.get(channel, 0) + 1, tag + 1):
+            self.tags[channel][unseen] = None  # what never came this far must not be acknowledged with others
+        self.seen[channel] = max(tag, self.seen.get(channel, 0))
+
+    async def hand_back(self, delivery: Delivery) -> None:
+        """Have it delivered again; RabbitMQ counts that, and gives up after the delivery limit."""
+        self.tags.get(delivery.channel, {}).pop(_tag(delivery), None)
+        with suppress(aiormq.exceptions.AMQPError, RuntimeError, ConnectionError):
+            await delivery.channel.basic_reject(_tag(delivery), requeue=True, wait=False)
 
     async def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         """Acknowledge in as few frames as is right. What cannot be acknowledged comes again."""
@@ -153,14 +169,12 @@ class Unsettled:
                 outstanding.pop(tag, None)
             first_open = next(iter(outstanding), max(tags) + 1)
             done = [tag for tag in tags if tag < first_open]
-            try:
+            with suppress(aiormq.exceptions.AMQPError, RuntimeError, ConnectionError):  # a channel that went
                 if done:
                     await channel.basic_ack(max(done), multiple=True, wait=False)
                 for tag in tags:
                     if tag > first_open:
                         await channel.basic_ack(tag, wait=False)
-            except (aiormq.exceptions.AMQPError, RuntimeError, ConnectionError):
-                pass  # the channel has gone, and with it the deliveries
 
 
 def _tag(delivery: Delivery) -> int:

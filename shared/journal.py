@@ -84,6 +84,9 @@ class Transaction(Protocol):
 
     writes: int
 
+    def next_message(self) -> None:
+        """What is written from here on is another message's."""
+
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         """The outcomes of those of the commands that have ended before."""
 
@@ -111,6 +114,9 @@ class Journal(Protocol):
 
     async def probe(self) -> None:
         """Ask the store something trivial, at most 2 s; `StoreAway` if it does not answer."""
+
+    async def note_start(self, key: Key, actor: str) -> int:
+        """Count that a redelivered message begins to run alone; how often it has. 0 if it has ended."""
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
         """Remember that a command broke and when it is tried again."""

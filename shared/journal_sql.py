@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 from uuid import UUID
 
@@ -31,6 +32,7 @@ PROBE_SECONDS = 2.0
 STATEMENT_SECONDS = 30.0
 FROZEN_SECONDS = 15
 """A process frozen within a batch must not hold the service's lock for longer than others wait for it."""
+TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work like that goes before it"
 ADVISORY_LOCK = 0x_C0_4E_7E_40
 """The one lock of a service's database (each service has a database of its own)."""
 
@@ -43,33 +45,59 @@ class SqlTransaction:
         self.driver = driver
         self.memory: dict[Any, Any] = {}
         self.writes = 0
-        self.waiting: dict[sa.Executable, list[Mapping[str, Any]]] = {}
+        self.waiting: list[tuple[sa.Executable, list[Mapping[str, Any]]]] = []
+        self.latest: dict[sa.Executable, int] = {}
+        self.used = monotonic()
+        self.longest_idle = 0.0
+        self.reached = 0
 
     async def read(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
     ) -> sa.CursorResult[Any]:
         """Run a statement that returns rows. What waits to be written is sent first."""
         await self.flush()
-        with _translated(self.driver):
+        with self.using():
             return await self.connection.execute(statement, parameters)
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Every use of the connection, so that it is known how long it lay idle in between."""
+        self.longest_idle = max(self.longest_idle, monotonic() - self.used)
+        with _translated(self.driver):
+            yield
+        self.used = monotonic()
 
     def write(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> None:
         """Have a statement run before the next read or the commit.
 
-        Writes of a batch leave grouped by statement object, in the order of each one's first use.
+        Writes of a batch leave grouped by statement object. A message's own writes keep their order; those
+        of different messages may change places, so what others of the batch build on is flushed at once.
         """
         self.writes += 1
-        self.waiting.setdefault(statement, []).append(parameters)
+        group = self.latest.get(statement, -1)
+        if group < self.reached:
+            group = self.latest[statement] = len(self.waiting)
+            self.waiting.append((statement, []))
+        self.waiting[group][1].append(parameters)
+        self.reached = group
+
+    def next_message(self) -> None:
+        """The writes that follow are another message's."""
+        self.reached = 0
 
     async def flush(self) -> None:
-        waiting, self.waiting = self.waiting, {}
-        with _translated(self.driver):
-            for statement, parameters in waiting.items():
+        waiting, self.waiting = self.waiting, []
+        self.latest.clear()
+        self.reached = 0
+        if not waiting:
+            return
+        with self.using():
+            for statement, parameters in waiting:
                 await self.connection.execute(statement, parameters)
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
-        with _translated(self.driver):
+        with self.using():
             rows = await self.driver.fetch(tables.FIND, queues, ids)
         return {
             (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
@@ -86,7 +114,7 @@ class SqlTransaction:
         ordered = sorted(
             settled, key=attrgetter("queue", "message_id")
         )  # so that two processes meet in one order
-        with _translated(self.driver):
+        with self.using():
             columns = [*_columns(ordered, tables.SETTLED), *_columns(said, tables.SAID)]
             count = await self.driver.fetchval(tables.CONCLUDE, *columns)
         if count != len(settled):
@@ -149,14 +177,16 @@ class SqlJournal:
         lock = f"; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})" if contended else ""
         async with self.reading() as transaction:
             try:
-                with _translated(transaction.driver):
+                with transaction.using():
                     await transaction.driver.execute(f"BEGIN{lock}")
                 yield transaction
-                with _translated(transaction.driver):
+                with transaction.using():
                     status = await transaction.driver.execute("COMMIT")
                 assert status == "COMMIT", "a statement failed and its error was swallowed"
-            except BaseException:
+            except BaseException as error:
                 await _roll_back(transaction)
+                if isinstance(error, StoreAway) and transaction.longest_idle >= FROZEN_SECONDS:
+                    raise TimeoutError(TOO_SLOW) from error
                 raise
 
     @asynccontextmanager
@@ -164,7 +194,7 @@ class SqlJournal:
         connection, driver = await self._connect()
         try:
             yield SqlTransaction(connection, driver)
-        except (asyncio.CancelledError, TimeoutError):
+        except asyncio.CancelledError:
             await connection.invalidate()  # the server may still be at work on it
             raise
         finally:
@@ -196,6 +226,10 @@ class SqlJournal:
                 await driver.fetchval("SELECT 1")
         except TimeoutError:
             raise StoreAway("the database did not answer in time") from None
+
+    async def note_start(self, key: Key, actor: str) -> int:
+        async with self._own() as driver:
+            return await driver.fetchval(tables.NOTE_START, *key, actor) or 0
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
         async with self._own() as driver:

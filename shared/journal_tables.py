@@ -40,6 +40,12 @@ SAID = [
     "said_at",
 ]
 
+NOTE_START = """
+INSERT INTO inbox (queue, message_id, actor, starts) VALUES ($1, $2, $3, 1)
+ON CONFLICT (queue, message_id) DO UPDATE SET starts = inbox.starts + 1, noted_at = now()
+WHERE inbox.outcome IS NULL
+RETURNING starts"""
+
 NOTE_ATTEMPT = """
 INSERT INTO inbox (queue, message_id, actor, attempt, due_at, error) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (queue, message_id) DO UPDATE
@@ -76,6 +82,7 @@ def create_journal() -> None:
         sa.Column("outcome", sa.Text, comment="done, refused, failed; null while it is being retried"),
         sa.Column("answer", sa.LargeBinary),
         sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("starts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("due_at", sa.DateTime(timezone=True)),
         sa.Column("error", sa.Text),
         sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),

@@ -1,13 +1,15 @@
 """What every process of the system has: settings, an HTTP door, and an end that is clean.
 
-SIGTERM or SIGINT: `stopping` is set, the process finishes what it has in hand and exits 0. A second one, or
-the grace time, cuts that short.
+SIGTERM or SIGINT: the process finishes what it has in hand, within its grace time, and exits 0. A second one
+ends it at once.
 """
 
 import asyncio
 import logging
 import os
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from granian.server.embed import Server
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared import wire
 from shared.telemetry import start_logging
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,12 @@ class ProcessSettings(BaseSettings):
 
 @asynccontextmanager
 async def http_door(app: Callable[..., Awaitable[Any]], host: str, port: int) -> AsyncIterator[None]:
-    """Serve an ASGI application from this process's own loop, by Granian."""
+    """Serve an ASGI application from this process's own loop, by Granian, which would share a taken port."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        sys.exit(f"Cannot listen on {host}:{port}: {error.strerror}. Give another …_HTTP_PORT.")
     server = Server(
         app, address=host, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False
     )
@@ -82,6 +90,7 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
 
 def run_process(name: str, settings: ProcessSettings, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a process's main coroutine to its end."""
+    wire.install()
     start_logging(name, settings.log_format, settings.log_level)
     log.info("starting", extra={"fields": {"pid": os.getpid()}})
     uvloop.run(main())

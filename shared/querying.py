@@ -77,6 +77,8 @@ class Queries:
         try:
             delivery.read()
             answer = await delivery.handler.function(delivery.message, work)
+            assert answer is not None, "a query has an answer"
+            body = answer.model_dump_json().encode()
         except (StoreAway, Conflict):
             raise
         except Refusal as refusal:
@@ -85,10 +87,11 @@ class Queries:
             log.error("broke", extra={"fields": {"message": delivery.name}}, exc_info=error)
             self._refuse(delivery, Failed(f"{delivery.name} could not be answered; the log says why."))
         else:
-            assert answer is not None, "a query has an answer"
-            send_answer(self.publisher, delivery, type(answer).__name__, answer.model_dump_json().encode())
+            send_answer(self.publisher, delivery, type(answer).__name__, body)
             MESSAGES.labels(delivery.name, "done").inc()
 
     def _refuse(self, delivery: Delivery, refusal: Refusal) -> None:
+        fields = {"message": delivery.name, "conversation": delivery.conversation, "reason": refusal.message}
+        log.info("refused", extra={"fields": fields})
         MESSAGES.labels(delivery.name, "refused" if not isinstance(refusal, Invalid) else "invalid").inc()
         send_answer(self.publisher, delivery, "Refusal", refusal.to_json())

@@ -10,12 +10,13 @@ import logging
 import random
 import traceback
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from aiormq.exceptions import DeliveryError
 from pamqp.commands import Basic
 
-from shared.bus import Publisher, Unconfirmed
+from shared.bus import Publisher, Unconfirmed, Unsendable
 from shared.delivery import Delivery, Unsettled, send_answer
 from shared.handling import DIRECT
 from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
@@ -25,6 +26,7 @@ from shared.topology import DEAD_LETTERS, delay_exchange
 
 log = logging.getLogger(__name__)
 
+COPY_SECONDS = 20.0
 NOTE_CHARACTERS = 200
 LAST_ERROR_CHARACTERS = 8000
 """An AMQP header frame holds 128 KB in all."""
@@ -54,11 +56,19 @@ class Recovery:
         elif await self._sent(delivery, DEAD_LETTERS, delivery.queue, _reason(delivery, refusal.message)):
             await self._settle(delivery, "dead")
 
-    async def bury(self, delivery: Delivery, reason: str) -> None:
-        """Put a message with the dead letters as it is."""
+    async def too_old(self, delivery: Delivery, keep: timedelta) -> None:
+        """Nobody knows any more whether it was done: only a person can decide."""
+        reason = f"too_old: sent more than {keep} ago"
         log.warning("dead letter", extra={"fields": _about(delivery) | {"reason": reason}})
+        refusal = Failed(f"{delivery.name} is older than the inbox remembers and lies with the dead letters.")
+        send_answer(self.publisher, delivery, "Refusal", refusal.to_json())
         if await self._sent(delivery, DEAD_LETTERS, delivery.queue, _reason(delivery, reason)):
             await self._settle(delivery, "dead")
+
+    async def deadly(self, delivery: Delivery) -> None:
+        """Give up what its process has died of again and again."""
+        error = RuntimeError("the process died each time that this message ran")
+        await self._give_up(delivery, error, [*delivery.errors, str(error)])
 
     async def broken(self, delivery: Delivery, error: BaseException) -> None:
         """Try again later, or give up when every delay level has been used."""
@@ -116,13 +126,20 @@ class Recovery:
                 await _a_moment()
 
     async def _sent(self, delivery: Delivery, exchange: str, key: str, headers: dict[str, Any]) -> bool:
-        """Send a copy and have it confirmed; False when the original was lost meanwhile and comes again."""
+        """Send a copy and have it confirmed; False when the original comes again instead."""
+        end = monotonic() + COPY_SECONDS
         while not delivery.lost:
+            if monotonic() > end:
+                await self.unsettled.hand_back(delivery)  # one copy must not hold up everybody
+                return False
             try:
                 await self.publisher.publish(
                     exchange, key, delivery.raw.body, self._copied(delivery, headers), mandatory=True
                 )
                 return True
+            except Unsendable as error:
+                log.warning("a copy goes without its headers", extra={"fields": {"reason": str(error)}})
+                delivery.headers_travel = False
             except (Unconfirmed, DeliveryError) as error:
                 log.warning(
                     "a copy was not confirmed, trying again", extra={"fields": {"reason": str(error)}}
@@ -136,7 +153,9 @@ class Recovery:
         kept = {
             name: value
             for name, value in raw.headers.items()
-            if not name.startswith("x-") and name not in ("actor", "attempt", "errors")
+            if delivery.headers_travel
+            and not name.startswith("x-")
+            and name not in ("actor", "attempt", "errors")
         }
         if delivery.actor != DIRECT:
             kept["actor"] = delivery.actor

@@ -8,11 +8,13 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
 
 from aio_pika.abc import AbstractIncomingMessage
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
+from pydantic import field_validator
 
 from shared import operations
 from shared.batch import Batches
@@ -30,6 +32,7 @@ from shared.topology import DELAYS_SECONDS
 log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
+MISMATCH_SECONDS = 60.0
 
 
 class ServiceSettings(ProcessSettings):
@@ -38,6 +41,13 @@ class ServiceSettings(ProcessSettings):
     database_url: str
     inbox_hours: float = 72
     retry_seconds: tuple[int, ...] = DELAYS_SECONDS
+
+    @field_validator("retry_seconds")
+    @classmethod
+    def _levels(cls, seconds: tuple[int, ...]) -> tuple[int, ...]:
+        if unknown := set(seconds) - set(DELAYS_SECONDS):
+            raise ValueError(f"there is no delay level of {sorted(unknown)} s, only of {DELAYS_SECONDS}")
+        return seconds
 
 
 class Service:
@@ -115,11 +125,20 @@ class Service:
             try:
                 await self.consumer.start()
                 return
+            except ChannelPreconditionFailed as error:
+                log.error("a queue has other arguments than ours; waiting", extra={"fields": _reason(error)})
+                await self._stop_consuming()
+                await asyncio.sleep(MISMATCH_SECONDS)
             except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
-                log.warning(
-                    "cannot consume yet, trying again", extra={"fields": {"reason": str(error)[:300]}}
-                )
+                log.warning("cannot consume yet, trying again", extra={"fields": _reason(error)})
+                await self._stop_consuming()
                 await asyncio.sleep(1)
+
+    async def _stop_consuming(self) -> None:
+        """Whatever of a start succeeded would be there twice after the next."""
+        with suppress(AMQPError, OSError, TimeoutError, RuntimeError):
+            async with asyncio.timeout(5):
+                await self.consumer.stop()
 
     async def _drain(self) -> None:
         """Consume no more, then see what is in hand to its end, within the grace time."""
@@ -138,7 +157,7 @@ class Service:
         except TimeoutError:
             log.warning("stopping with work in hand; it will be delivered again")
         except (AMQPError, OSError, RuntimeError) as error:
-            log.info("stopping without the broker", extra={"fields": {"reason": str(error)[:200]}})
+            log.info("stopping without the broker", extra={"fields": _reason(error)})
 
     async def _keep_purging(self, keep: timedelta) -> None:
         while True:
@@ -147,3 +166,7 @@ class Service:
             except (StoreAway, Conflict) as error:
                 log.debug("purging waits: %r", error)
             await asyncio.sleep(PURGE_EVERY)
+
+
+def _reason(error: Exception) -> dict[str, str]:
+    return {"reason": str(error)[:300]}

@@ -84,9 +84,9 @@ class System:
         return replica
 
     def launch(self, service: str, **settings: str) -> Replica:
-        port = self.ports.choose_any()
-        log = self.folder / f"{self.name}.{service}.{port}.log"
-        environment = self._environment(service, {"http_port": str(port), **settings})
+        port = settings.get("http_port") or str(self.ports.choose_any())
+        log = self.folder / f"{self.name}.{service}.{next(_numbers)}.log"
+        environment = self._environment(service, {**settings, "http_port": port})
         command = [sys.executable, "-m", f"{service}.main"]
         process = Process(service, command, log=Log(log), environment=environment, folder=ROOT)
         replica = Replica(process, f"http://127.0.0.1:{port}", log)

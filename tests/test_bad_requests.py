@@ -97,6 +97,29 @@ async def test_a_service_that_does_not_answer_leaves_an_operation_and_refuses_qu
     check_problem(query, 503, "unavailable")
 
 
+async def test_a_trace_that_is_none_is_dropped_and_harms_nobody(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    async with system.http(gateway) as http:
+        answers = [
+            await http.post("/tasks", json={"title": "traced"}, headers={"traceparent": trace})
+            for trace in ("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "x" * 60_000, "nonsense")
+        ]
+
+    assert {answer.status_code for answer in answers} <= {201, 400, 431}
+    assert answers[0].status_code == answers[2].status_code == 201
+
+
+async def test_a_command_that_nobody_has_a_queue_for_is_unavailable(system: System, gateway: Replica) -> None:
+    async with system.management() as page:
+        (await page.delete(f"/api/queues/{system.name}/waste.register_kind")).raise_for_status()
+    async with system.http(gateway) as http:
+        answer = await http.post("/waste/kinds", json={"code": "paper", "title": "Paper"})
+
+    check_problem(answer, 503, "unavailable")
+    assert "Nobody serves waste.register_kind" in answer.json()["detail"]
+
+
 async def test_requests_are_counted_by_route_template_and_never_by_id(
     system: System, gateway: Replica
 ) -> None:

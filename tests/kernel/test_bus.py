@@ -10,7 +10,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
-from shared.bus import BrokerAway, Publisher
+from shared.bus import BrokerAway, Publisher, Unsendable
 from tests.system import System, eventually
 
 
@@ -102,6 +102,32 @@ async def test_two_unroutable_ones_with_one_id_both_fail(publisher: Publisher) -
     results = await asyncio.gather(*published, return_exceptions=True)
 
     assert [type(result) for result in results] == [PublishError, PublishError]
+
+
+async def test_nothing_is_remembered_of_what_was_confirmed(publisher: Publisher, queue: str) -> None:
+    channel = publisher.link.channel
+    assert channel is not None
+    await asyncio.gather(
+        *(publisher.publish("", queue, b"x", properties(), mandatory=True) for _ in range(500))
+    )
+
+    assert not channel.message_id_delivery_tag
+    assert not channel.confirmations
+    assert not publisher.returnable
+
+
+async def test_what_cannot_be_encoded_fails_alone_and_costs_no_confirmation(
+    publisher: Publisher, queue: str
+) -> None:
+    unsendable = Basic.Properties(message_id="u", headers={"h": 1e300})
+    before = publisher.publish("", queue, b"x", properties(), mandatory=True)
+    broken = publisher.publish("", queue, b"x", unsendable, mandatory=True)
+    after = publisher.publish("", queue, b"x", properties(), mandatory=True)
+
+    with pytest.raises(Unsendable):
+        await broken
+    await asyncio.gather(before, after)
+    await publisher.probe()
 
 
 async def test_without_a_connection_publishing_fails_at_once() -> None:

@@ -22,7 +22,18 @@ class Mark(Command[Marks], queue="toy.mark", refusals=(Told,)):
     """Write a row, then behave."""
 
     text: Name
-    then: Literal["end", "refuse", "break", "die", "break_twice", "os_error", "write_nothing"] = "end"
+    then: Literal[
+        "end",
+        "refuse",
+        "break",
+        "die",
+        "break_twice",
+        "os_error",
+        "write_nothing",
+        "fail_at_commit",
+        "lock_ab",
+        "lock_ba",
+    ] = "end"
     first: Literal["write", "refuse"] = "write"
 
 
@@ -32,8 +43,12 @@ class Marked(Event, routing_key="toy.marked", heard_by=("toy",)):
     text: str
 
 
+class AddOne(Command[Marks], queue="toy.add_one"):
+    """Read a number that everybody shares, add one, write it back."""
+
+
 class CountMarks(Query[Marks], queue="toy.count_marks"):
     """How many rows a text has."""
 
     text: Name
-    then: Literal["end", "break"] = "end"
+    then: Literal["end", "break", "answer_nothing"] = "end"

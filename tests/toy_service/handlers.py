@@ -1,5 +1,6 @@
 """What the toy does."""
 
+import asyncio
 import os
 import signal
 
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 
 from shared.handling import Work, handles
 from shared.journal_sql import sql
-from tests.toy_service.contracts import CountMarks, Mark, Marked, Marks, Told
+from tests.toy_service.contracts import AddOne, CountMarks, Mark, Marked, Marks, Told
 
 ADD_MARK = sa.text("INSERT INTO marks (text, message_id, actor) VALUES (:text, :message_id, :actor)")
 ADD_HEARD = sa.text("INSERT INTO heard (text) VALUES (:text)")
@@ -15,6 +16,10 @@ COUNT = sa.text(
     "SELECT (SELECT count(*) FROM marks WHERE text = :text) AS marks,"
     " (SELECT count(*) FROM heard WHERE text = :text) AS heard"
 )
+ADD_TWIN = sa.text("INSERT INTO unique_at_commit (text) VALUES (:text), (:text)")
+LOCK_ROW = sa.text("UPDATE rows SET locked = locked + 1 WHERE name = :name RETURNING locked")
+READ_NUMBER = sa.text("SELECT number FROM numbers")
+WRITE_NUMBER = sa.text("UPDATE numbers SET number = :number")
 runs: dict[str, int] = {}
 
 
@@ -29,6 +34,10 @@ async def mark(command: Mark, work: Work) -> Marks:
     sql(work).write(ADD_MARK, row)
     work.say(Marked(text=command.text))
     behave(command, work)
+    if command.then in {"lock_ab", "lock_ba"}:
+        for name in command.then[-2:]:
+            await sql(work).read(LOCK_ROW, {"name": name})
+            await asyncio.sleep(0.02)
 
     return Marks(marks=1, heard=0)
 
@@ -42,8 +51,19 @@ def behave(command: Mark, work: Work) -> None:
         raise OSError("Told to break with what looks like a lost connection.")
     if command.then == "write_nothing":
         sql(work).write(ADD_HEARD, {"text": None})
+    if command.then == "fail_at_commit":
+        sql(work).write(ADD_TWIN, {"text": command.text})
     if command.then == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handles(AddOne, contended=True)
+async def add_one(command: AddOne, work: Work) -> Marks:
+    """Read, add, write: wrong wherever two do it at once."""
+    number = (await sql(work).read(READ_NUMBER)).scalar_one() + 1
+    await asyncio.sleep(0.002)
+    sql(work).write(WRITE_NUMBER, {"number": number})
+    return Marks(marks=number, heard=0)
 
 
 @handles(Marked)
@@ -57,5 +77,7 @@ async def count_marks(query: CountMarks, work: Work) -> Marks:
     """How many rows a text has."""
     if query.then == "break":
         raise RuntimeError("Told to break.")
+    if query.then == "answer_nothing":
+        return None  # type: ignore[return-value]  # the defect
     row = (await sql(work).read(COUNT, {"text": query.text})).one()
     return Marks(marks=row.marks, heard=row.heard)

@@ -1,0 +1,45 @@
+"""Writes leave grouped by statement, and a message's own in their order."""
+
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from shared.journal_sql import SqlTransaction
+
+FIRST, SECOND, THIRD = sa.text("first"), sa.text("second"), sa.text("third")
+
+
+def transaction() -> SqlTransaction:
+    return SqlTransaction(cast(Any, None), cast(Any, None))
+
+
+def groups(transaction: SqlTransaction) -> list[tuple[str, int]]:
+    return [(str(statement), len(parameters)) for statement, parameters in transaction.waiting]
+
+
+def test_equal_writes_of_many_messages_leave_as_one_group_each() -> None:
+    written = transaction()
+    for _ in range(64):
+        written.next_message()
+        for statement in (FIRST, SECOND, THIRD):
+            written.write(statement, {})
+
+    assert groups(written) == [("first", 64), ("second", 64), ("third", 64)]
+
+
+def test_no_write_of_a_message_overtakes_an_earlier_one_of_its_own() -> None:
+    written = transaction()
+    written.write(THIRD, {})
+    written.next_message()
+    for statement in (FIRST, SECOND, THIRD):
+        written.write(statement, {})
+
+    assert groups(written) == [("third", 1), ("first", 1), ("second", 1), ("third", 1)]
+
+
+def test_a_statement_that_a_message_repeats_between_others_keeps_its_place() -> None:
+    written = transaction()
+    for statement in (FIRST, SECOND, FIRST):
+        written.write(statement, {})
+
+    assert groups(written) == [("first", 1), ("second", 1), ("first", 1)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra.local import background, following, screen
-from infra.local.clone import Clone
+from infra.local.clone import Clone, wished_environment
 from infra.local.passwords import private_folder
 from infra.local.problems import Problem
 from infra.local.runner import Runner
@@ -87,7 +87,7 @@ def against_what_runs(module: str, arguments: list[str]) -> None:
 
 def _become(arguments: list[str], settings: dict[str, str] | None = None) -> None:
     os.chdir(CLONE.root)
-    os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **(settings or {})})
+    os.execve(sys.executable, [sys.executable, *arguments], wished_environment() | (settings or {}))
 
 
 def main(verb: str, arguments: list[str]) -> int:

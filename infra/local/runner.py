@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from infra.local import leftovers
+from infra.local import leftovers, processes
 from infra.local.clone import Clone
 from infra.local.health import accepts, is_ready, why_not_ready
 from infra.local.logs import Log
@@ -53,6 +53,7 @@ class Runner:
         """Start everything, call `when_ready`, watch until a signal asks for the end, stop everything."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        self._say_state()
         try:
             self._start()
             self._phase = "ready"
@@ -82,6 +83,11 @@ class Runner:
         known = [*(part.process for part in self.supervised), *self._steps]
         known += [server.epmd for server in self._servers if isinstance(server, RabbitMQ)]
         leftovers.record(self.clone, known)
+        self._say_state()
+
+    def _say_state(self) -> None:
+        """At once after the lock is taken, too: others must not read what an earlier runner said."""
+        runner = {"runner": os.getpid(), "identity": processes.identity(os.getpid())}
         parts = [
             {
                 "name": part.name,
@@ -93,7 +99,7 @@ class Runner:
             }
             for part in self.supervised
         ]
-        self.clone.write_state({"runner": os.getpid(), "phase": self._phase, "parts": parts})
+        self.clone.write_state({**runner, "phase": self._phase, "parts": parts})
 
     def _start_servers(self, wiring: Wiring) -> None:
         self._servers = [server for server in (wiring.rabbitmq, wiring.postgresql) if server is not None]

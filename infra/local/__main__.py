@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.local import background, following, screen
+from infra.local import background, following, requirements, screen
 from infra.local.clone import Clone, wished_environment
 from infra.local.passwords import private_folder
 from infra.local.problems import Problem
@@ -22,6 +22,7 @@ CLONE = Clone(Path(__file__).resolve().parents[2])
 def run() -> None:
     """The whole system in this terminal."""
     with CLONE.locked():
+        requirements.check(CLONE, CONVEYOR)
         log_format = "text" if sys.stdout.isatty() else "json"
         runner = Runner(CLONE, CONVEYOR, screen.say, log_format)
         runner.run(lambda: screen.show(runner, table(CONVEYOR, runner.addresses)))

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from infra.local import processes
+from infra.local import processes, requirements
 from infra.local.clone import Clone
 from infra.local.health import accepts, is_ready
 from infra.local.passwords import private_folder
@@ -22,6 +22,7 @@ NOTHING_RUNS = "Nothing runs here: start it with 'make run' in another terminal 
 def up(clone: Clone, system: System) -> None:
     """Start the system in the background and return when it is ready."""
     if not clone.runs():
+        requirements.check(clone, system)
         _await_ready(clone, _detach(clone))
     elif _phase(clone) == "ready":
         print("Conveyor already runs here.")

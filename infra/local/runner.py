@@ -11,7 +11,8 @@ from functools import partial
 
 from infra.local import leftovers, processes
 from infra.local.clone import Clone
-from infra.local.health import accepts, is_ready, why_not_ready
+from infra.local.given_servers import host_and_port
+from infra.local.health import accepts, is_ready, why_not_ready, why_silent
 from infra.local.logs import Log
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
@@ -20,7 +21,7 @@ from infra.local.processes import Process
 from infra.local.rabbitmq import RabbitMQ
 from infra.local.supervision import Supervised
 from infra.local.system import Service, System
-from infra.local.wiring import Wiring, host_and_port
+from infra.local.wiring import Wiring
 
 SERVICES_GRACE_SECONDS = 7.5  # their own is 7
 SERVERS_GRACE_SECONDS = 7.0
@@ -64,6 +65,8 @@ class Runner:
             pass
         finally:
             self._stop()
+            if self._signals:
+                self.say("Stopped.")
 
     def _on_signal(self, *_: object) -> None:
         self._signals += 1
@@ -121,10 +124,11 @@ class Runner:
 
     def _await_given_servers(self, wiring: Wiring) -> None:
         """The steps need them; services themselves would wait with backoff."""
-        for name, url in wiring.given_servers().items():
+        for name, url in wiring.given_servers.items():
             place = host_and_port(url)
             if place and not self._wait(partial(accepts, place), PATIENCE_SECONDS):
-                self.say(f"Waiting for {place[0]}:{place[1]} ({name}) …")
+                why = why_silent(place) or "it is slow to answer"
+                self.say(f"Waiting for {place[0]}:{place[1]}: {why}; start it, or correct {name} in .env …")
                 self._wait(partial(accepts, place))
 
     def _prepare(self, wiring: Wiring) -> None:
@@ -220,7 +224,8 @@ class Runner:
         """Services first, so that they finish what is in hand; then servers. A second signal hastens it."""
         self._phase = "stopping"
         self._record()
-        self.say("Stopping … (Ctrl-C again: at once)")
+        if self.supervised:
+            self.say("Stopping … (Ctrl-C again: at once)")
         servers = [server.process for server in self._servers]
         services = [part.process for part in self.supervised if part.process not in servers]
         asked = self._signals

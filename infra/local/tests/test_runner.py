@@ -166,6 +166,26 @@ def test_what_a_pid_now_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -
         stranger.kill()
 
 
+def test_a_given_server_that_is_silent_is_named_with_the_reason_and_what_to_do(tmp_path: Path) -> None:
+    with starting(tmp_path, "amqp://me:secret@127.0.0.1:1") as runner:
+        assert runner.stdout is not None
+        said = next(line for line in runner.stdout if "Waiting" in line)
+
+    assert "Waiting for 127.0.0.1:1: nobody listens there" in said
+    assert "RABBITMQ_URL" in said and "secret" not in said
+
+
+def test_a_service_is_at_the_port_that_the_person_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        wanted = unused_port(free)
+    monkeypatch.setenv("STUB_HTTP_PORT", str(wanted))
+
+    with running(tmp_path):
+        assert Clone(tmp_path).addresses()["STUB_SERVICE_URL"] == f"http://127.0.0.1:{wanted}"
+
+
 def test_delays_double_up_to_ten_seconds_and_begin_again_after_a_long_life(tmp_path: Path) -> None:
     process = Process("stub", [], log=Log(tmp_path / "stub.log"))
     part = Supervised(process, start=lambda: None, address="")

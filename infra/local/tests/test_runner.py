@@ -186,6 +186,32 @@ def test_a_service_is_at_the_port_that_the_person_gave(
         assert Clone(tmp_path).addresses()["STUB_SERVICE_URL"] == f"http://127.0.0.1:{wanted}"
 
 
+def test_the_last_lines_of_a_process_are_not_those_of_an_earlier_run(tmp_path: Path) -> None:
+    log = Log(tmp_path / "step.log")
+    for words in ("first", "second"):
+        step = Process("step", [sys.executable, "-c", f"print({words!r})"], log=log)
+        step.start()
+        step.wait(10)
+        log.settle()
+
+    assert log.last_lines(8) == ["second"]
+    assert log.path.read_text() == "first\nsecond\n"
+
+
+def test_a_service_that_ends_by_itself_is_named_with_its_last_words(tmp_path: Path) -> None:
+    process = Process(
+        "stub", [sys.executable, "-c", "raise SystemExit('no such setting')"], log=Log(tmp_path / "log")
+    )
+    part = Supervised(process, start=lambda: None, address="")
+    said: list[str] = []
+    process.start()
+    process.wait(10)
+
+    part.look(said.append)
+
+    assert "with code 1 (no such setting)" in said[0]
+
+
 def test_delays_double_up_to_ten_seconds_and_begin_again_after_a_long_life(tmp_path: Path) -> None:
     process = Process("stub", [], log=Log(tmp_path / "stub.log"))
     part = Supervised(process, start=lambda: None, address="")

@@ -72,3 +72,13 @@ async def test_a_broker_that_refuses_the_password_is_named(servers: Servers) -> 
 
     assert said.startswith("The broker at RABBITMQ_URL cannot be used: ")
     assert ".." not in said and ". ." not in said and "secret" not in said
+
+
+async def test_events_say_within_seconds_that_a_frozen_broker_does_not_answer(servers: Servers) -> None:
+    servers.rabbitmq.freeze()
+    try:
+        said = await refusal("infra.events", RABBITMQ_URL=servers.rabbitmq.url("operator"))
+    finally:
+        servers.rabbitmq.thaw()
+
+    assert said.startswith("The broker cannot be reached: no answer in 5 s.")

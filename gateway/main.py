@@ -16,7 +16,7 @@ from gateway.settings import GatewaySettings
 from shared.asking import RequestClient
 from shared.bus import Publisher
 from shared.health import Dependency, Health
-from shared.process import end, http_door, run_process, until_stopped
+from shared.process import end, http_door, run_process, settings_or_exit, until_stopped
 
 ABOUT = "Commands and queries of Conveyor. Each becomes a message; its owner answers."
 
@@ -57,7 +57,7 @@ async def run(settings: GatewaySettings) -> None:
 
 
 def main() -> None:
-    settings = GatewaySettings()
+    settings = settings_or_exit(GatewaySettings)
     run_process("gateway", settings, lambda: run(settings))
 
 

@@ -6,11 +6,12 @@ import sys
 from uuid import uuid4
 
 import aiormq
-from aiormq.abc import DeliveredMessage
+from aiormq.abc import AbstractConnection, DeliveredMessage
 
 from shared.topology import EVENTS_EXCHANGE
 
 KEY_WIDTH = 30
+CONNECT_SECONDS = 5
 
 
 async def show(message: DeliveredMessage) -> None:
@@ -20,7 +21,7 @@ async def show(message: DeliveredMessage) -> None:
     print(f"{time}  {message.routing_key:<{KEY_WIDTH}} {properties.correlation_id}  {body}", flush=True)
 
 
-async def main() -> None:
+async def listen() -> AbstractConnection:
     connection = await aiormq.connect(
         os.environ["RABBITMQ_URL"], client_properties={"connection_name": "make events"}
     )
@@ -29,6 +30,12 @@ async def main() -> None:
     await channel.queue_declare(queue, exclusive=True, auto_delete=True)
     await channel.queue_bind(queue, EVENTS_EXCHANGE, "#")
     await channel.basic_consume(queue, show, no_ack=True)
+    return connection
+
+
+async def main() -> None:
+    async with asyncio.timeout(CONNECT_SECONDS):
+        connection = await listen()
     print("Events as they are said, with their conversation; Ctrl-C ends this.", file=sys.stderr, flush=True)
     await connection.closing
 
@@ -39,4 +46,5 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         pass
     except (aiormq.exceptions.AMQPError, OSError) as error:
-        sys.exit(f"The broker cannot be reached: {error}. Is the system running? 'make status' tells.")
+        reason = str(error).rstrip(".") or f"no answer in {CONNECT_SECONDS} s"
+        sys.exit(f"The broker cannot be reached: {reason}. Is the system running? 'make status' tells.")

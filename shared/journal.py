@@ -101,7 +101,10 @@ class Journal(Protocol):
     """A service's inbox and outbox in its own store."""
 
     async def migrate(self) -> None:
-        """Bring the store's schema up to date. Started by several processes at once, it runs once."""
+        """Bring the store's schema up to date. Started by several processes at once, it runs once.
+
+        StoreAway where it cannot be reached or lets nobody in.
+        """
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -7,7 +7,7 @@ statements and the kernel's hot ones (asyncpg, prepared once) share one transact
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -153,7 +153,11 @@ class SqlJournal:
         await self.engine.dispose()
 
     async def migrate(self) -> None:
-        async with self.engine.connect() as connection:
+        try:
+            opened = await self.engine.connect()
+        except (OSError, asyncpg.PostgresError, sa.exc.DBAPIError) as error:
+            raise StoreAway(str(list(_causes(error))[-1]) or "it does not answer") from error
+        async with aclosing(opened) as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
             await connection.run_sync(self._upgrade)
         await self.close()  # and with its connection goes the lock

@@ -12,13 +12,13 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from shared import wire
 from shared.telemetry import start_logging
@@ -26,9 +26,9 @@ from shared.telemetry import start_logging
 log = logging.getLogger(__name__)
 
 
-def shared_setting(name: str, default: str) -> Any:
+def shared_setting(name: str, default: str, pattern: str | None = None) -> Any:
     """A setting that processes share, unless one has its own under its prefix."""
-    return Field(default_factory=lambda: os.environ.get(name, default))
+    return Field(default_factory=lambda: os.environ.get(name, default), pattern=pattern)
 
 
 class ProcessSettings(BaseSettings):
@@ -40,11 +40,32 @@ class ProcessSettings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore")
 
     rabbitmq_url: str = shared_setting("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
-    log_level: str = shared_setting("LOG_LEVEL", "info")
+    log_level: str = shared_setting("LOG_LEVEL", "info", "(?i)^(debug|info|warning|error|critical)$")
     log_format: Literal["json", "text"] = shared_setting("LOG_FORMAT", "json")
     http_host: str = "127.0.0.1"
     http_port: int = 8000
     grace_seconds: float = 7.0
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable of a setting: the process's own, or the one that processes share."""
+        own = f"{cls.model_config['env_prefix']}{field}".upper()
+        is_shared = field in ProcessSettings.model_fields and field.upper() in os.environ
+        return field.upper() if is_shared and own not in os.environ else own
+
+
+Settings = TypeVar("Settings", bound=ProcessSettings)
+
+
+def settings_or_exit(form: type[Settings]) -> Settings:
+    """The settings of a process; one that is wrong ends it with a sentence that names the variable."""
+    try:
+        return form()
+    except ValidationError as error:
+        wrong = [f"{form.variable(str(one['loc'][0]))} is wrong: {one['msg']}." for one in error.errors()]
+        sys.exit("\n".join(wrong))
+    except SettingsError as error:
+        sys.exit(f"The settings {form.model_config['env_prefix']}… are wrong: {error}.")
 
 
 @asynccontextmanager

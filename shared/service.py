@@ -71,7 +71,13 @@ class Service:
     def main(self) -> None:
         """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""
         migrating = sys.argv[1:] == ["migrate"]
-        run_process(self.name, self.settings, self.journal.migrate if migrating else self._run)
+        run_process(self.name, self.settings, self._migrate if migrating else self._run)
+
+    async def _migrate(self) -> None:
+        try:
+            await self.journal.migrate()
+        except StoreAway as error:
+            sys.exit(f"The database at {self.settings.variable('database_url')} cannot be used: {error}.")
 
     async def _run(self) -> None:
         self._build()

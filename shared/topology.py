@@ -149,15 +149,20 @@ async def main() -> None:
         await connection.close()
 
 
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".")
+
+
 if __name__ == "__main__":
     try:
         asyncio.run(main())
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         sys.exit(
-            f"The broker has something under a name of ours with other arguments: {error}. Empty and delete "
-            "it on the management page, or give this system a virtual host of its own, then start again."
+            "The broker has something under a name of ours with other arguments: "
+            f"{_reason(error)}. Empty and delete it on the management page, or give this system a "
+            "virtual host of its own, then start again."
         )
-    except (aiormq.exceptions.AMQPError, OSError) as error:
+    except (aiormq.exceptions.AMQPError, OSError, ValueError) as error:
         sys.exit(
-            f"The broker at RABBITMQ_URL cannot be used: {error}. Is it running, and are the names right?"
+            f"The broker at RABBITMQ_URL cannot be used: {_reason(error)}. Does it run, are the names right?"
         )

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from shared.journal_sql import SqlJournal
+from shared.process import settings_or_exit
 from shared.service import Service
 from task_service import handlers
 from task_service.settings import TaskSettings
 
 
 def main() -> None:
-    settings = TaskSettings()
+    settings = settings_or_exit(TaskSettings)
     journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
     Service("task_service", "tasks", settings, journal, [handlers]).main()
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from shared.journal_sql import SqlJournal
+from shared.process import settings_or_exit
 from shared.service import Service
 from waste_service import handlers
 from waste_service.settings import WasteSettings
 
 
 def main() -> None:
-    settings = WasteSettings()
+    settings = settings_or_exit(WasteSettings)
     journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
     Service("waste_service", "waste", settings, journal, [handlers]).main()
 

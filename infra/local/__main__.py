@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.local import background, following, screen
-from infra.local.clone import Clone
+from infra.local import background, following, requirements, screen
+from infra.local.clone import Clone, wished_environment
 from infra.local.passwords import private_folder
 from infra.local.problems import Problem
 from infra.local.runner import Runner
@@ -22,6 +22,7 @@ CLONE = Clone(Path(__file__).resolve().parents[2])
 def run() -> None:
     """The whole system in this terminal."""
     with CLONE.locked():
+        requirements.check(CLONE, CONVEYOR)
         log_format = "text" if sys.stdout.isatty() else "json"
         runner = Runner(CLONE, CONVEYOR, screen.say, log_format)
         runner.run(lambda: screen.show(runner, table(CONVEYOR, runner.addresses)))
@@ -87,7 +88,7 @@ def against_what_runs(module: str, arguments: list[str]) -> None:
 
 def _become(arguments: list[str], settings: dict[str, str] | None = None) -> None:
     os.chdir(CLONE.root)
-    os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **(settings or {})})
+    os.execve(sys.executable, [sys.executable, *arguments], wished_environment() | (settings or {}))
 
 
 def main(verb: str, arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shlex
@@ -12,6 +13,9 @@ from typing import Any
 
 from infra.local.passwords import private_folder, write_private
 from infra.local.problems import Problem
+
+OURS = "CONVEYOR_ADDRESSES"
+"""Has the digests of those assignments of an addresses.env that were no wish of whoever loads it."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,19 @@ class Clone:
 
     def given(self) -> dict[str, str]:
         """The settings that the person gave: `.env`, and before it the environment."""
-        return read_assignments(self.root / ".env") | dict(os.environ)
+        return read_assignments(self.root / ".env") | wished_environment()
 
     def addresses(self) -> dict[str, str]:
         """Every address of what runs here."""
-        return read_assignments(self.home / "addresses.env")
+        found = read_assignments(self.home / "addresses.env")
+        return {name: value for name, value in found.items() if name != OURS}
 
     def write_addresses(self, addresses: dict[str, str]) -> None:
-        """Readable by the owner alone, and by `set -a; . .conveyor/addresses.env`."""
+        """Readable by the owner alone, and by a shell: `. .conveyor/addresses.env`."""
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in addresses.items()]
-        write_private(self.home / "addresses.env", "".join(lines))
+        wished = wished_environment().items()
+        ours = ",".join(_digest(*one) for one in addresses.items() if one not in wished)
+        write_private(self.home / "addresses.env", "".join([*lines, f"export {OURS}={ours}\n"]))
 
     def state(self) -> dict[str, Any]:
         """What the runner last said of itself and its processes; empty when it never ran."""
@@ -77,6 +84,18 @@ class Clone:
         except BlockingIOError:
             return True
         return False
+
+
+def wished_environment() -> dict[str, str]:
+    """The environment without what came into it from the addresses.env of any clone."""
+    ours = os.environ.get(OURS, "").split(",")
+    return {
+        name: value for name, value in os.environ.items() if name != OURS and _digest(name, value) not in ours
+    }
+
+
+def _digest(name: str, value: str) -> str:
+    return hashlib.sha256(f"{name}={value}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def read_assignments(path: Path) -> dict[str, str]:

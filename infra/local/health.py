@@ -1,6 +1,5 @@
 """Looking from outside: does a service say that it is ready, does anybody listen on a port."""
 
-import contextlib
 import socket
 import urllib.error
 import urllib.request
@@ -24,6 +23,19 @@ def why_not_ready(health: str) -> str:
 
 def accepts(place: tuple[str, int]) -> bool:
     """Whether somebody listens there."""
-    with contextlib.suppress(OSError), socket.create_connection(place, timeout=2):
-        return True
-    return False
+    return why_silent(place) == ""
+
+
+def why_silent(place: tuple[str, int]) -> str:
+    """Why nobody can be reached there; empty when somebody listens."""
+    try:
+        with socket.create_connection(place, timeout=2):
+            return ""
+    except (socket.gaierror, UnicodeError):
+        return "its name is unknown"
+    except ConnectionRefusedError:
+        return "nobody listens there"
+    except TimeoutError:
+        return "it does not answer"
+    except OSError as error:
+        return error.strerror or "it cannot be reached"

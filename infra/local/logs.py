@@ -2,11 +2,13 @@
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 LARGEST_BYTES = 10_000_000
+KEPT_LINES = 50
 Echo = Callable[[str], None]
 
 
@@ -18,11 +20,13 @@ class Log:
         self.echo: Echo | None = None
         self._largest_bytes = largest_bytes
         self._copying: threading.Thread | None = None
+        self._last: deque[str] = deque(maxlen=KEPT_LINES)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def follow(self, output: IO[bytes]) -> None:
         """Copy `output` until it ends, in a thread of its own."""
-        self._copying = threading.Thread(target=self._copy, args=(output,), daemon=True)
+        self._last = deque(maxlen=KEPT_LINES)
+        self._copying = threading.Thread(target=self._copy, args=(output, self._last), daemon=True)
         self._copying.start()
 
     def settle(self) -> None:
@@ -30,13 +34,15 @@ class Log:
         if self._copying is not None:
             self._copying.join(2)
 
-    def _copy(self, output: IO[bytes]) -> None:
+    def _copy(self, output: IO[bytes], last: deque[str]) -> None:
         file: IO[bytes] = self.path.open("ab", buffering=0)
         for line in output:
             with contextlib.suppress(OSError):  # a full disk must not stop the process that writes
                 file = self._write(file, line)
+            text = line.decode(errors="replace").rstrip("\n")
+            last.append(text)
             if self.echo is not None:
-                self.echo(line.decode(errors="replace").rstrip("\n"))
+                self.echo(text)
         file.close()
 
     def _write(self, file: IO[bytes], line: bytes) -> IO[bytes]:
@@ -48,9 +54,5 @@ class Log:
         return file
 
     def last_lines(self, count: int) -> list[str]:
-        """The last lines that were written, the oldest first."""
-        lines: list[str] = []
-        for path in (self.path, self.path.with_name(self.path.name + ".1")):
-            if len(lines) < count and path.exists():
-                lines = [*path.read_text(errors="replace").splitlines()[len(lines) - count :], *lines]
-        return lines[-count:]
+        """The last lines of the process that was started last, the oldest first; 50 are kept."""
+        return list(self._last.copy())[-count:]

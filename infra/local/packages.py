@@ -51,8 +51,9 @@ def install(package: str, purpose: str) -> None:
     by_hand = _by_hand(package)
     if not shutil.which("apt-get"):
         raise Problem(f"{purpose} is missing here: install it with '{by_hand}' and try again.")
+    rights = _as_root(purpose, by_hand)
     print(f"Installing {package} with apt: {purpose} …", flush=True)
-    lines = _run([*_as_root(purpose, by_hand), "/bin/sh", "-c", INSTALL, "sh", package])
+    lines = _run([*rights, "/bin/sh", "-c", INSTALL, "sh", package])
     if lines is not None:
         raise Problem(
             f"apt could not install {package}; try '{by_hand}' yourself. It said: {' | '.join(lines)}"
@@ -87,10 +88,7 @@ def _run(command: list[str]) -> list[str] | None:
         assert apt.stdout is not None
         for line in apt.stdout:
             said = [*said[-4:], line.strip()]
-            if (
-                line.startswith(("Get:", "Fetched", "Unpacking", "Setting up"))
-                and time.monotonic() > shown + 1
-            ):
+            if line.startswith(SHOWN) and time.monotonic() > shown + 1:
                 shown = time.monotonic()
                 print(f"  {line.strip()[:100]}", flush=True)
     return None if apt.returncode == 0 else said

@@ -28,15 +28,24 @@ class Ports:
 
     def choose(self, name: str, wanted: int) -> int:
         """The port that `name` had last time, else `wanted`, else the next free one."""
-        candidates: list[int] = [self._chosen.get(name, wanted), *range(wanted, wanted + 500)]
+        last = self._chosen.get(name, wanted)
+        return self._keep(name, last) if self._claim(last) else self.choose_from(name, wanted)
+
+    def choose_from(self, name: str, wanted: int) -> int:
+        """`wanted`, whatever `name` had last time, else the next free one."""
+        candidates = range(wanted, min(wanted + 500, 65536))
         for port in candidates:
             if self._claim(port):
-                self._chosen[name] = port
-                self._remember()
-                return port
+                return self._keep(name, port)
         raise Problem(
-            f"No port is free for {name} between {wanted} and {wanted + 499}: stop what listens there."
+            f"No port is free for {name} between {wanted} and {candidates[-1]}: stop what listens there."
         )
+
+    def _keep(self, name: str, port: int) -> int:
+        self._chosen[name] = port
+        if self._memory is not None:
+            write_private(self._memory, json.dumps(self._chosen, indent=1))
+        return port
 
     def choose_any(self) -> int:
         """Some free port, below those that the system gives to outgoing connections."""
@@ -66,10 +75,6 @@ class Ports:
             return False
         self._claims[port] = claim
         return True
-
-    def _remember(self) -> None:
-        if self._memory is not None:
-            write_private(self._memory, json.dumps(self._chosen, indent=1))
 
 
 def is_free(port: int) -> bool:

@@ -133,23 +133,28 @@ class PostgreSQL:
         """Try it once: the binary is found and runs, and the folder can be written to."""
         script = 'test -w . && test -x "$1" && "$1" --version'
         attempt = [*prefix, "/bin/sh", "-c", script, "sh", str(binary("postgres"))]
-        return subprocess.run(attempt, cwd=self.directory, capture_output=True, check=False).returncode == 0
+        return self._tool(attempt).returncode == 0
 
     def _initialise(self, prefix: list[str]) -> None:
         """Make the data folder aside and rename it, so that an interrupted attempt leaves none."""
         unfinished = self.directory / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         command = [*prefix, str(binary("initdb")), "-D", unfinished.name, *INITDB]
-        made = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+        made = self._tool(command)
         if made.returncode:
             raise Problem(
                 f"PostgreSQL could not make {self.data}: {made.stderr.strip() or made.stdout.strip()}"
             )
         unfinished.rename(self.data)
 
+    def _tool(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
+        """Run it to its end, in a session of its own: a Ctrl-C is for whoever waits, not for it."""
+        return subprocess.run(
+            command, cwd=self.directory, capture_output=True, text=True, check=False, start_new_session=True
+        )
+
     def _check_version(self) -> None:
-        ours = subprocess.run([binary("postgres"), "--version"], capture_output=True, text=True, check=True)
-        version = ours.stdout.split()[-1].partition(".")[0]
+        version = self._tool([str(binary("postgres")), "--version"]).stdout.split()[-1].partition(".")[0]
         found = (self.data / "PG_VERSION").read_text().strip()
         if found != version:
             raise Problem(

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from infra.local import leftovers
+from infra.local import leftovers, processes
 from infra.local.clone import Clone
-from infra.local.health import accepts, is_ready, why_not_ready
+from infra.local.given_servers import host_and_port
+from infra.local.health import accepts, is_ready, why_not_ready, why_silent
 from infra.local.logs import Log
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
@@ -20,7 +21,7 @@ from infra.local.processes import Process
 from infra.local.rabbitmq import RabbitMQ
 from infra.local.supervision import Supervised
 from infra.local.system import Service, System
-from infra.local.wiring import Wiring, host_and_port
+from infra.local.wiring import Wiring
 
 SERVICES_GRACE_SECONDS = 7.5  # their own is 7
 SERVERS_GRACE_SECONDS = 7.0
@@ -53,6 +54,7 @@ class Runner:
         """Start everything, call `when_ready`, watch until a signal asks for the end, stop everything."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        self._say_state()
         try:
             self._start()
             self._phase = "ready"
@@ -63,6 +65,8 @@ class Runner:
             pass
         finally:
             self._stop()
+            if self._signals:
+                self.say("Stopped.")
 
     def _on_signal(self, *_: object) -> None:
         self._signals += 1
@@ -82,6 +86,11 @@ class Runner:
         known = [*(part.process for part in self.supervised), *self._steps]
         known += [server.epmd for server in self._servers if isinstance(server, RabbitMQ)]
         leftovers.record(self.clone, known)
+        self._say_state()
+
+    def _say_state(self) -> None:
+        """At once after the lock is taken, too: others must not read what an earlier runner said."""
+        runner = {"runner": os.getpid(), "identity": processes.identity(os.getpid())}
         parts = [
             {
                 "name": part.name,
@@ -93,7 +102,7 @@ class Runner:
             }
             for part in self.supervised
         ]
-        self.clone.write_state({"runner": os.getpid(), "phase": self._phase, "parts": parts})
+        self.clone.write_state({**runner, "phase": self._phase, "parts": parts})
 
     def _start_servers(self, wiring: Wiring) -> None:
         self._servers = [server for server in (wiring.rabbitmq, wiring.postgresql) if server is not None]
@@ -115,10 +124,11 @@ class Runner:
 
     def _await_given_servers(self, wiring: Wiring) -> None:
         """The steps need them; services themselves would wait with backoff."""
-        for name, url in wiring.given_servers().items():
+        for name, url in wiring.given_servers.items():
             place = host_and_port(url)
             if place and not self._wait(partial(accepts, place), PATIENCE_SECONDS):
-                self.say(f"Waiting for {place[0]}:{place[1]} ({name}) …")
+                why = why_silent(place) or "it is slow to answer"
+                self.say(f"Waiting for {place[0]}:{place[1]}: {why}; start it, or correct {name} in .env …")
                 self._wait(partial(accepts, place))
 
     def _prepare(self, wiring: Wiring) -> None:
@@ -214,7 +224,8 @@ class Runner:
         """Services first, so that they finish what is in hand; then servers. A second signal hastens it."""
         self._phase = "stopping"
         self._record()
-        self.say("Stopping … (Ctrl-C again: at once)")
+        if self.supervised:
+            self.say("Stopping … (Ctrl-C again: at once)")
         servers = [server.process for server in self._servers]
         services = [part.process for part in self.supervised if part.process not in servers]
         asked = self._signals

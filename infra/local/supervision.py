@@ -60,4 +60,8 @@ class Supervised:
 
     def _how(self) -> str:
         code = self.process.exit_code
-        return f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
+        if code is not None and code < 0:
+            return f"by signal {-code}"
+        self.process.log.settle()
+        last = self.process.log.last_lines(1)
+        return f"with code {code} ({last[0][:200]})" if code and last else f"with code {code}"

@@ -8,8 +8,9 @@ from infra.local.system import System
 
 def table(system: System, addresses: Mapping[str, str]) -> str:
     """The addresses, one a line, and curl lines that work when pasted."""
-    rows = [("gateway", addresses["GATEWAY_URL"]), ("its documentation", addresses["GATEWAY_URL"] + "/docs")]
-    rows = rows if "GATEWAY_URL" in addresses else []
+    rows = []
+    if gateway := addresses.get("GATEWAY_URL"):
+        rows = [("gateway", gateway), ("its documentation", f"{gateway}/docs")]
     if page := addresses.get("RABBITMQ_MANAGEMENT_URL"):
         user = addresses.get("RABBITMQ_MANAGEMENT_USER", "")
         rows.append(("RabbitMQ's page", f"{page}  user {user}  password {_password(addresses)}"))

@@ -1,9 +1,9 @@
 """Who reaches what under which address: the embedded servers, or those whose URL the person gave."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from infra.local.clone import Clone
+from infra.local.given_servers import given_port, given_servers
 from infra.local.logs import Log
 from infra.local.passwords import remembered
 from infra.local.ports import Ports
@@ -19,9 +19,14 @@ class Wiring:
         self.clone = clone
         self.system = system
         self.given = given
-        self.ports = {service.name: ports.choose(service.name, service.port) for service in system.services}
+        self.given_servers = given_servers(system, given)
+        self.ports = {service.name: self._port(service, ports) for service in system.services}
         self.postgresql = self._postgresql(ports)
         self.rabbitmq = self._rabbitmq(ports)
+
+    def _port(self, service: Service, ports: Ports) -> int:
+        wanted = given_port(service, self.given)
+        return ports.choose_from(service.name, wanted) if wanted else ports.choose(service.name, service.port)
 
     def _postgresql(self, ports: Ports) -> PostgreSQL | None:
         if not self.databases():
@@ -106,22 +111,3 @@ class Wiring:
         for service in self.system.services:
             found |= {name: url for name, url in self.settings(service).items() if name.endswith("_URL")}
         return found
-
-    def given_servers(self) -> dict[str, str]:
-        """The URLs that the person gave, by the name of their setting; nobody starts these."""
-        names = ["RABBITMQ_URL"]
-        for service in self.system.services:
-            names.append(f"{service.prefix}_RABBITMQ_URL")
-            names.extend([f"{service.prefix}_DATABASE_URL"] if service.database else [])
-        return {name: self.given[name] for name in names if self.given.get(name)}
-
-
-def host_and_port(url: str) -> tuple[str, int] | None:
-    """Where a given URL points; None where it names several hosts, or no network address."""
-    default = {"amqp": 5672, "amqps": 5671, "postgresql": 5432, "postgres": 5432}
-    try:
-        parts = urlsplit(url)
-        port = parts.port or default.get(parts.scheme.partition("+")[0])
-    except ValueError:
-        return None
-    return (parts.hostname, port) if parts.hostname and port and "," not in parts.netloc else None

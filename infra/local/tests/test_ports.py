@@ -27,6 +27,18 @@ def test_a_port_is_the_same_at_the_next_start_while_it_is_free(tmp_path: Path) -
     assert again == port
 
 
+def test_a_port_that_the_person_gave_comes_before_the_remembered_one(tmp_path: Path) -> None:
+    ports = Ports(tmp_path / "ports.json")
+    ports.choose("gateway", 20_300)
+    wanted = ports.choose_any() + 1
+
+    chosen = ports.choose_from("gateway", wanted)
+
+    assert wanted <= chosen < wanted + 500
+    ports.release()
+    assert Ports(tmp_path / "ports.json").choose("gateway", 20_300) == chosen
+
+
 def test_two_systems_that_start_at_the_same_moment_get_different_ports() -> None:
     one, other = Ports(), Ports()
     wanted = one.choose_any() + 1

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +16,10 @@ import pytest
 from infra.local import background, processes
 from infra.local.clone import Clone
 from infra.local.logs import Log
+from infra.local.problems import Problem
 from infra.local.processes import Process, wait_until
 from infra.local.supervision import Supervised
+from infra.local.system import System
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,14 +27,21 @@ ROOT = Path(__file__).parents[3]
 @contextmanager
 def running(folder: Path, *words: str) -> "Iterator[subprocess.Popen[str]]":
     """A runner of a stub service in `folder`, ready; it was given a broker, so it starts none."""
+    with starting(folder, "amqp://one.example,amqp://two.example", *words) as runner:
+        assert wait_until(lambda: phase(folder) == "ready" or runner.poll() is not None, 30)
+        assert runner.poll() is None, runner.stdout and runner.stdout.read()
+        yield runner
+
+
+@contextmanager
+def starting(folder: Path, broker_url: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
+    """The same from its first moment on."""
     command = [sys.executable, "-m", "infra.local.tests.run_stubs", str(folder), *words]
-    environment = {**os.environ, "RABBITMQ_URL": "amqp://one.example,amqp://two.example"}
+    environment = {**os.environ, "RABBITMQ_URL": broker_url}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as runner:
         try:
-            assert wait_until(lambda: phase(folder) == "ready" or runner.poll() is not None, 30)
-            assert runner.poll() is None, runner.stdout and runner.stdout.read()
             yield runner
         finally:
             runner.terminate()
@@ -88,6 +99,62 @@ def test_two_systems_run_side_by_side(tmp_path: Path) -> None:
         assert background.status(Clone(one)) == background.status(Clone(other)) == 0
 
 
+def test_a_start_that_is_under_way_shows_and_can_be_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone = Clone(tmp_path)
+    clone.home.mkdir()
+    clone.write_state({"runner": os.getpid(), "identity": "another-boot/1", "phase": "ready"})
+
+    with starting(tmp_path, "amqp://127.0.0.1:1") as runner:
+        assert wait_until(lambda: phase(tmp_path) == "starting", 10)
+        assert background.status(clone) == 1
+        background.down(clone)
+
+        assert runner.wait(10) == 0
+    assert "Conveyor is starting here." in capsys.readouterr().out
+
+
+def test_who_holds_the_lock_and_has_said_nothing_yet_is_starting_and_no_stranger_is_signalled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = Clone(tmp_path)
+    signalled: list[int] = []
+    monkeypatch.setattr(processes, "send", lambda pid, _: signalled.append(pid))
+    monkeypatch.setattr(processes, "wait_until", lambda condition, _: condition())
+
+    with clone.locked():
+        clone.write_state({"runner": os.getpid(), "identity": "another-boot/1", "phase": "ready"})
+        assert background.status(clone) == 1
+        with pytest.raises(Problem):
+            background.down(clone)
+
+    assert signalled == []
+    assert "Conveyor is starting here." in capsys.readouterr().out
+
+
+def test_a_second_start_waits_for_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (
+        ThreadPoolExecutor(1) as thread,
+        socket.socket() as broker,
+        starting(tmp_path, f"amqp://127.0.0.1:{unused_port(broker)}"),
+    ):
+        assert wait_until(lambda: phase(tmp_path) == "starting", 10)
+        second = thread.submit(background.up, Clone(tmp_path), System(()))
+        assert not wait_until(second.done, 0.5)
+
+        broker.listen()
+
+        second.result(20)
+        assert phase(tmp_path) == "ready"
+    assert "waiting for it" in capsys.readouterr().out
+
+
+def unused_port(bound: socket.socket) -> int:
+    bound.bind(("127.0.0.1", 0))
+    return int(bound.getsockname()[1])
+
+
 def test_what_a_pid_now_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".conveyor").mkdir()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
@@ -97,6 +164,52 @@ def test_what_a_pid_now_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -
             assert stranger.poll() is None
 
         stranger.kill()
+
+
+def test_a_given_server_that_is_silent_is_named_with_the_reason_and_what_to_do(tmp_path: Path) -> None:
+    with starting(tmp_path, "amqp://me:secret@127.0.0.1:1") as runner:
+        assert runner.stdout is not None
+        said = next(line for line in runner.stdout if "Waiting" in line)
+
+    assert "Waiting for 127.0.0.1:1: nobody listens there" in said
+    assert "RABBITMQ_URL" in said and "secret" not in said
+
+
+def test_a_service_is_at_the_port_that_the_person_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        wanted = unused_port(free)
+    monkeypatch.setenv("STUB_HTTP_PORT", str(wanted))
+
+    with running(tmp_path):
+        assert Clone(tmp_path).addresses()["STUB_SERVICE_URL"] == f"http://127.0.0.1:{wanted}"
+
+
+def test_the_last_lines_of_a_process_are_not_those_of_an_earlier_run(tmp_path: Path) -> None:
+    log = Log(tmp_path / "step.log")
+    for words in ("first", "second"):
+        step = Process("step", [sys.executable, "-c", f"print({words!r})"], log=log)
+        step.start()
+        step.wait(10)
+        log.settle()
+
+    assert log.last_lines(8) == ["second"]
+    assert log.path.read_text() == "first\nsecond\n"
+
+
+def test_a_service_that_ends_by_itself_is_named_with_its_last_words(tmp_path: Path) -> None:
+    process = Process(
+        "stub", [sys.executable, "-c", "raise SystemExit('no such setting')"], log=Log(tmp_path / "log")
+    )
+    part = Supervised(process, start=lambda: None, address="")
+    said: list[str] = []
+    process.start()
+    process.wait(10)
+
+    part.look(said.append)
+
+    assert "with code 1 (no such setting)" in said[0]
 
 
 def test_delays_double_up_to_ten_seconds_and_begin_again_after_a_long_life(tmp_path: Path) -> None:

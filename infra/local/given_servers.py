@@ -1,0 +1,60 @@
+"""The servers and ports that the person gave; what cannot work is refused before anything starts.
+
+A refusal names the variable and never its value, which may hold a password.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import SplitResult, urlsplit
+
+from infra.local.problems import Problem
+from infra.local.system import Service, System
+
+DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671, "postgresql": 5432, "postgres": 5432}
+
+
+def given_servers(system: System, given: Mapping[str, str]) -> dict[str, str]:
+    """The URLs that the person gave, by the name of their setting; nobody starts these."""
+    own_brokers = [f"{service.prefix}_RABBITMQ_URL" for service in system.services]
+    databases = [f"{service.prefix}_DATABASE_URL" for service in system.services if service.database]
+    found = {name: given[name] for name in ["RABBITMQ_URL", *own_brokers, *databases] if given.get(name)}
+    for name, url in found.items():
+        _check(name, url)
+    if "RABBITMQ_URL" not in found and (alone := [name for name in own_brokers if name in found]):
+        raise Problem(f"{alone[0]} is given: give RABBITMQ_URL too, since queues are declared through it.")
+    return found
+
+
+def _check(name: str, url: str) -> None:
+    kinds = ("amqp", "amqps") if name.endswith("RABBITMQ_URL") else ("postgresql", "postgres")
+    try:
+        parts = urlsplit(url)
+        named = _names_a_place(parts)
+    except ValueError:  # a port that is none, or a bracket that is not closed
+        named = False
+    if not named or parts.scheme.partition("+")[0] not in kinds:
+        forms = " or ".join(f"{kind}://" for kind in kinds)
+        raise Problem(f"{name} is no {forms} address with a host: correct it in .env or the environment.")
+
+
+def _names_a_place(parts: SplitResult) -> bool:
+    several = "," in parts.netloc
+    return several or "host=" in parts.query or bool(parts.hostname and parts.port != 0)
+
+
+def host_and_port(url: str) -> tuple[str, int] | None:
+    """Where a given URL points; None where it names several hosts, or no network address."""
+    parts = urlsplit(url)
+    if "," in parts.netloc or not parts.hostname:
+        return None
+    return parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme.partition("+")[0]]
+
+
+def given_port(service: Service, given: Mapping[str, str]) -> int | None:
+    """Where the person wants a service's HTTP; None when that was not said."""
+    name = f"{service.prefix}_HTTP_PORT"
+    value = given.get(name)
+    if not value:
+        return None
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise Problem(f"{name} is not a port from 1 to 65535: correct it in .env or the environment.")
+    return int(value)

@@ -1,0 +1,18 @@
+"""What can be seen to be missing or wrong before anything starts, while a person is there to be asked."""
+
+from infra.local import installation
+from infra.local.clone import Clone
+from infra.local.given_servers import given_port, given_servers
+from infra.local.problems import check_room
+from infra.local.system import System
+
+
+def check(clone: Clone, system: System) -> None:
+    """A Problem where the system cannot start; installs RabbitMQ where it is needed and missing."""
+    given = clone.given()
+    for service in system.services:
+        given_port(service, given)
+    if "RABBITMQ_URL" not in given_servers(system, given):
+        installation.scripts_folder()
+        installation.epmd()
+        check_room(clone.home)

@@ -1,0 +1,81 @@
+"""What the person gave and cannot work is refused by the variable's name, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.local import background
+from infra.local.clone import Clone
+from infra.local.given_servers import given_port, given_servers, host_and_port
+from infra.local.health import why_silent
+from infra.local.problems import Problem
+from infra.local.system import Service, System
+
+SERVICE = Service("stub_service", "STUB", port=20_100, database="stub")
+SYSTEM = System((SERVICE,))
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("RABBITMQ_URL", "garbage"),
+        ("RABBITMQ_URL", "http://me:secret@broker"),
+        ("RABBITMQ_URL", "amqp://"),
+        ("RABBITMQ_URL", "amqp://me:secret@broker:port"),
+        ("RABBITMQ_URL", "amqp://[me:secret@broker"),
+        ("STUB_DATABASE_URL", "mysql://me:secret@store/stub"),
+        ("STUB_DATABASE_URL", "nonsense"),
+        ("STUB_DATABASE_URL", "postgresql://me:secret@store:99999/stub"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_by_name_without_its_password(name: str, url: str) -> None:
+    with pytest.raises(Problem, match=name) as refused:
+        given_servers(SYSTEM, {name: url})
+
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("RABBITMQ_URL", "amqps://me:secret@broker/vhost"),
+        ("RABBITMQ_URL", "amqp://one.example,amqp://two.example"),
+        ("STUB_DATABASE_URL", "postgres://store/stub"),
+        ("STUB_DATABASE_URL", "postgresql+asyncpg://me@[::1]:5433/stub"),
+        ("STUB_DATABASE_URL", "postgresql:///stub?host=/run/postgresql"),
+    ],
+)
+def test_a_url_that_can_work_is_taken(name: str, url: str) -> None:
+    assert given_servers(SYSTEM, {name: url}) == {name: url}
+
+
+def test_a_service_s_own_broker_alone_is_refused_since_queues_are_declared_elsewhere() -> None:
+    with pytest.raises(Problem, match=r"STUB_RABBITMQ_URL.*give RABBITMQ_URL too"):
+        given_servers(SYSTEM, {"STUB_RABBITMQ_URL": "amqp://stub@broker"})
+
+
+def test_what_cannot_work_is_refused_before_anything_starts_in_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RABBITMQ_URL", "garbage")
+
+    with pytest.raises(Problem, match="RABBITMQ_URL"):
+        background.up(Clone(tmp_path), SYSTEM)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["web", "0", "65536", "-1"])
+def test_a_port_that_is_none_is_refused_by_name(value: str) -> None:
+    with pytest.raises(Problem, match="STUB_HTTP_PORT"):
+        given_port(SERVICE, {"STUB_HTTP_PORT": value})
+
+
+def test_a_given_url_without_a_port_means_the_usual_one() -> None:
+    assert host_and_port("amqps://broker") == ("broker", 5671)
+    assert host_and_port("postgresql+asyncpg://store/stub") == ("store", 5432)
+
+
+def test_why_nobody_answers_is_told() -> None:
+    assert why_silent(("127.0.0.1", 1)) == "nobody listens there"
+    assert why_silent(("no-such-host.invalid", 1)) == why_silent(("a..b", 1)) == "its name is unknown"

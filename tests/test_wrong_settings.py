@@ -1,0 +1,84 @@
+"""A wrong setting ends a process with a sentence that names its variable: no traceback, no password."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from infra.local.servers import Servers
+from tests.system import ROOT
+
+
+async def refusal(module: str, *arguments: str, **environment: str) -> str:
+    """What the process says while it ends with 1."""
+    command = [sys.executable, "-m", module, *arguments]
+    ended = await asyncio.to_thread(
+        subprocess.run, command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1, ended
+    assert "Traceback" not in ended.stderr
+    return ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("module", "variable", "value"),
+    [
+        ("waste_service.main", "WASTE_INBOX_HOURS", "abc"),
+        ("waste_service.main", "WASTE_RETRY_SECONDS", '["abc"]'),
+        ("task_service.main", "LOG_FORMAT", "pretty"),
+        ("task_service.main", "TASK_LOG_LEVEL", "loud"),
+        ("gateway.main", "GATEWAY_HTTP_PORT", "web"),
+    ],
+)
+async def test_a_setting_of_the_wrong_form_is_named(module: str, variable: str, value: str) -> None:
+    assert variable in await refusal(module, **{variable: value})
+
+
+async def test_a_database_that_lets_nobody_in_is_named_without_the_password(servers: Servers) -> None:
+    url = servers.postgresql.url("waste_service", "nobody", "secret")
+
+    said = await refusal("waste_service.main", "migrate", WASTE_DATABASE_URL=url)
+
+    assert said.startswith(
+        "The database at WASTE_DATABASE_URL cannot be used: password authentication failed"
+    )
+    assert "secret" not in said
+
+
+async def test_a_database_that_does_not_answer_is_named() -> None:
+    url = "postgresql://waste:secret@127.0.0.1:1/waste"
+
+    said = await refusal("waste_service.main", "migrate", WASTE_DATABASE_URL=url)
+
+    assert said.startswith("The database at WASTE_DATABASE_URL cannot be used: ")
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    "url", ["garbage", "amqp://me:secret@127.0.0.1:1", "amqp://me:secret@no-host.invalid"]
+)
+async def test_a_broker_that_cannot_be_used_is_named(url: str) -> None:
+    said = await refusal("shared.topology", RABBITMQ_URL=url)
+
+    assert said.startswith("The broker at RABBITMQ_URL cannot be used: ")
+    assert ".." not in said and "secret" not in said
+
+
+async def test_a_broker_that_refuses_the_password_is_named(servers: Servers) -> None:
+    url = servers.rabbitmq.url("operator").replace("operator:operator", "operator:secret")
+
+    said = await refusal("shared.topology", RABBITMQ_URL=url)
+
+    assert said.startswith("The broker at RABBITMQ_URL cannot be used: ")
+    assert ".." not in said and ". ." not in said and "secret" not in said
+
+
+async def test_events_say_within_seconds_that_a_frozen_broker_does_not_answer(servers: Servers) -> None:
+    servers.rabbitmq.freeze()
+    try:
+        said = await refusal("infra.events", RABBITMQ_URL=servers.rabbitmq.url("operator"))
+    finally:
+        servers.rabbitmq.thaw()
+
+    assert said.startswith("The broker cannot be reached: no answer in 5 s.")

@@ -150,6 +150,17 @@ async def test_a_storage_takes_waste_in_the_batch_that_registers_it(office: Runn
     assert (await office.ask(GetStorage(storage="new"))).room == {"bio": Decimal(6)}
 
 
+async def test_waste_is_generated_in_the_batch_whose_road_places_older_waste(office: Running) -> None:
+    [older] = await office.batch(waste(bio=16))
+    await office.batch(a_storage("new", bio=9))
+
+    *_, younger = await office.batch(a_road("office", "new"), waste(bio=10, glass=1))
+
+    assert told(younger) == [("bio", "new", Decimal(8), 10), ("glass", "near", Decimal(1), 10)]
+    assert (await office.ask(GetGeneration(generation=older.id))).unplaced == {}
+    assert await office.ask(GetGeneration(generation=younger.id)) == younger
+
+
 async def test_waste_of_a_new_kind_is_generated_in_the_batch_that_registers_it(office: Running) -> None:
     *_, generation = await office.batch(
         waste(bio=1), RegisterKind(code="metal", title="металл"), waste(metal=2)

@@ -34,7 +34,8 @@ from shared.contracts.waste import (
     WasteStored,
 )
 from shared.handling import Work, handles
-from waste_service.domain.placement import place, placeable, storages_in_view
+from waste_service.domain.network import Place, ways
+from waste_service.domain.placement import place, place_in_turn, placeable, storages_in_view
 from waste_service.store.network import NetworkStore
 from waste_service.store.waste import WasteStore
 
@@ -63,20 +64,18 @@ async def add_road(command: AddRoad, work: Work) -> Road:
     network.require_new_road(origin, destination, two_way=command.two_way)
 
     road = await store.add_road(origin, destination, command.metres, two_way=command.two_way)
-    work.say(RoadAdded(road=road), *await _place_waiting(WasteStore(work)))
+    opened = ways(origin, destination, two_way=command.two_way)
+    work.say(RoadAdded(road=road), *await _place_waiting(WasteStore(work), opened))
     return road
 
 
-async def _place_waiting(store: WasteStore) -> list[WasteStored]:
+async def _place_waiting(store: WasteStore, opened: list[tuple[Place, Place]]) -> list[WasteStored]:
     """Place what has room in reach by now, the oldest first. Only a road can bring room into reach."""
     stored: list[WasteStored] = []
     now = await store.present()
-    while whose := placeable(now.network, now.stock):
-        for waiting in await store.oldest_waiting(whose):
-            organization = now.network.by_id[waiting.organization]
-            plan = place(now.network, now.stock, organization, {waiting.kind: waiting.amount})
-            if plan.placements:
-                stored += await store.place_waiting(waiting, organization, plan)
+    while whose := placeable(now.network, now.stock, opened):
+        oldest = await store.oldest_waiting(whose)
+        stored += await store.place_waiting(place_in_turn(now.network, now.stock, oldest))
     return stored
 
 

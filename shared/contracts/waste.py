@@ -2,14 +2,26 @@
 
 Wherever a message takes the id of an organization or a storage it takes its name as well. Answers and
 events show a place by its name, with its id beside it. Amounts have the unit their users agreed on. A JSON
-number is read as a double (RFC 8259, section 6); an amount sent as a string is read digit by digit.
+number is read as a double (RFC 8259, section 6); an amount sent as a string is read digit by digit. Of a key
+that an object has twice the last counts.
 """
 
+import re
 from typing import Annotated
 from unicodedata import normalize
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
 
 from shared.messages import Answer, Command, Event, Name, NotFound, Number, Query, Refusal
 
@@ -18,8 +30,23 @@ def _composed(value: object) -> object:
     return normalize("NFC", value) if isinstance(value, str) else value
 
 
-PlaceName = Annotated[Name, BeforeValidator(_composed)]
-"""The name of an organization or a storage, in Unicode's composed form: what looks equal is equal."""
+def _addressable(name: str) -> str:
+    if name in {".", ".."} or "/" in name or "\\" in name:
+        raise PydanticCustomError("place_name", 'A name is not "." or ".." and has no "/" or "\\" in it')
+    return name
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(AMOUNT_TEXT, value):
+        raise PydanticCustomError("amount_text", "An amount as a string is written like 12 or 12.345")
+    return value
+
+
+PlaceName = Annotated[Name, BeforeValidator(_composed), AfterValidator(_addressable)]
+"""The name of an organization or a storage, in Unicode's composed form: canonically equivalent is equal.
+
+Not "." or "..", no "/" and no "\\": an address would mean something else (RFC 3986, 3.3 and 5.2.4).
+"""
 
 IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
 """Points at an organization or a storage."""
@@ -27,8 +54,23 @@ IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by han
 KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
 """The short name of a kind of waste, e.g. `bio`."""
 
-Amount = Annotated[Number, Field(gt=0, le=1_000_000_000, decimal_places=3)]
-"""More than 0, at most 10⁹, at most three places; a JSON number or a string."""
+AMOUNT_TEXT = r"[0-9]{1,10}(\.[0-9]{1,3})?"
+
+Amount = Annotated[
+    Number,
+    Field(gt=0, le=1_000_000_000, decimal_places=3),
+    BeforeValidator(_plain),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000_000},
+                {"type": "string", "pattern": f"^{AMOUNT_TEXT}$"},
+            ]
+        },
+        mode="validation",
+    ),
+]
+"""More than 0, at most 10⁹, at most three places; a JSON number, or a string of plain digits: "12.345"."""
 
 Amounts = Annotated[dict[KindCode, Amount], Field(min_length=1, max_length=100)]
 """Amounts by kind."""

@@ -195,7 +195,7 @@ async def test_an_id_does_wherever_a_name_does(office: Running) -> None:
     assert (await office.ask(FindStorages(organization=str(organization.id)))).items[0].id == storage.id
 
 
-async def test_names_are_equal_when_they_look_equal(office: Running) -> None:
+async def test_names_are_equal_when_they_are_canonically_equivalent(office: Running) -> None:
     await office.ask(an_organization("Йод"))
 
     with pytest.raises(NameTaken):

@@ -114,6 +114,23 @@ async def test_requests_are_counted_by_route_template_and_never_by_id(
     assert 'http_requests_in_progress{method="GET"}' in metrics
 
 
+async def test_openapi_describes_every_problem_as_it_is_sent(system: System, gateway: Replica) -> None:
+    async with system.http(gateway) as http:
+        document = (await http.get("/openapi.json")).json()
+        sent = (await http.get("/tasks/not-an-id")).json()
+
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            problems = {status: one for status, one in operation["responses"].items() if status >= "4"}
+            assert problems.keys() == {"404", "409", "422", "503"}, path
+            assert {media for one in problems.values() for media in one["content"]} == {
+                "application/problem+json"
+            }
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    problem = document["components"]["schemas"]["Problem"]
+    assert problem["properties"].keys() == sent.keys()
+
+
 def check_problem(answer: httpx2.Response, status: int, code: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"

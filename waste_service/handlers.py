@@ -60,7 +60,7 @@ async def add_road(command: AddRoad, work: Work) -> Road:
     """Join two places; waste that waited for this road is placed, the oldest first."""
     store = NetworkStore(work)
     network = (await store.present()).network
-    origin, destination = network.get(command.origin), network.get(command.destination)
+    origin, destination = network.get(command.origin, "from"), network.get(command.destination, "to")
     network.require_new_road(origin, destination, two_way=command.two_way)
 
     road = await store.add_road(origin, destination, command.metres, two_way=command.two_way)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from gateway.asking import Ask
+from gateway.errors import PROBLEMS
 from shared.contracts.waste import (
     AddRoad,
     Amounts,
@@ -37,7 +38,7 @@ from shared.contracts.waste import (
     StoragesInView,
 )
 
-router = APIRouter(prefix="/waste", tags=["waste"])
+router = APIRouter(prefix="/waste", tags=["waste"], responses=PROBLEMS)
 
 
 class Waste(BaseModel):

@@ -80,10 +80,12 @@ class Network:
         identity = id_in(reference)
         return self.by_id.get(identity) if identity else self._by_name.get(reference)
 
-    def get(self, reference: str) -> Place:
+    def get(self, reference: str, field: str = "") -> Place:
+        """The place; the refusal names the field that pointed at it, if one did."""
         if place := self.find(reference):
             return place
-        raise PlaceNotFound(f'There is neither an organization nor a storage "{reference}".')
+        message = f'There is neither an organization nor a storage "{reference}".'
+        raise PlaceNotFound(message, errors=[{"field": field, "message": message}] if field else None)
 
     def get_organization(self, reference: str) -> Place:
         place = self.find(reference)

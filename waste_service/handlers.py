@@ -131,8 +131,10 @@ async def get_generation(query: GetGeneration, work: Work) -> Generation:
 @handles(ListGenerations)
 async def list_generations(query: ListGenerations, work: Work) -> Generations:
     """List what an organization generated, the latest first."""
+    store = WasteStore(work)
     organization = await NetworkStore(work).get_organization(query.organization)
-    return Generations(items=await WasteStore(work).list_generations(organization.id, query.limit))
+    before = await store.number_of_generation(query.before) if query.before else None
+    return Generations(items=await store.list_generations(organization.id, query.limit, before))
 
 
 @handles(GetOrganization)

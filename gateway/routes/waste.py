@@ -82,10 +82,13 @@ async def generate_waste(organization: IdOrName, waste: Waste, ask: Ask) -> Gene
 
 @router.get("/organizations/{organization}/waste", summary="List what an organization generated")
 async def list_generations(
-    organization: IdOrName, ask: Ask, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    organization: IdOrName,
+    ask: Ask,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: UUID | None = None,
 ) -> Generations:
-    """The latest first."""
-    return await ask(ListGenerations(organization=organization, limit=limit))
+    """The latest first; the next page is what came before the last generation of this one."""
+    return await ask(ListGenerations(organization=organization, limit=limit, before=before))
 
 
 @router.get("/organizations/{organization}/storages", summary="See the distance and room of any storage")

@@ -324,11 +324,16 @@ class ListRoads(Query[Roads], queue="waste.list_roads"):
     """List the roads."""
 
 
-class ListGenerations(Query[Generations], queue="waste.list_generations", refusals=(OrganizationNotFound,)):
-    """List what an organization generated, the latest first."""
+class ListGenerations(
+    Query[Generations],
+    queue="waste.list_generations",
+    refusals=(OrganizationNotFound, GenerationNotFound),
+):
+    """List what an organization generated, the latest first: all of it, or what came before a generation."""
 
     organization: IdOrName
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    before: UUID | None = None
 
 
 class FindStorages(Query[StoragesInView], queue="waste.find_storages", refusals=(OrganizationNotFound,)):

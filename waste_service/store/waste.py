@@ -53,11 +53,15 @@ GENERATIONS = """
     ORDER BY g.number DESC, p.number"""
 # One statement, so that what a query shows is of one moment: generated = stored + waiting.
 GET_GENERATION = text(GENERATIONS.format(those="SELECT * FROM generations WHERE id = :id"))
+NUMBER_OF_GENERATION = text("SELECT number FROM generations WHERE id = :id")
 LIST_GENERATIONS = text(
     GENERATIONS.format(
-        those="SELECT * FROM generations WHERE organization = :organization ORDER BY number DESC LIMIT :limit"
+        those="""
+        SELECT * FROM generations WHERE organization = :organization AND number < :before
+        ORDER BY number DESC LIMIT :limit"""
     )
 )
+LAST_NUMBER = 2**63 - 1
 
 
 class WasteStore:
@@ -187,8 +191,20 @@ class WasteStore:
             raise GenerationNotFound(f"There is no generation {identity}.")
         return _generation(rows)
 
-    async def list_generations(self, organization: UUID, limit: int) -> list[Generation]:
-        rows = await self.transaction.read(LIST_GENERATIONS, {"organization": organization, "limit": limit})
+    async def number_of_generation(self, identity: UUID) -> int:
+        """Generations are numbered in the order in which they came."""
+        number = (await self.transaction.read(NUMBER_OF_GENERATION, {"id": identity})).scalar_one_or_none()
+        if number is None:
+            raise GenerationNotFound(f"There is no generation {identity}.")
+        return int(number)
+
+    async def list_generations(
+        self, organization: UUID, limit: int, before: int | None = None
+    ) -> list[Generation]:
+        rows = await self.transaction.read(
+            LIST_GENERATIONS,
+            {"organization": organization, "limit": limit, "before": before or LAST_NUMBER},
+        )
         return [_generation(list(those)) for _, those in groupby(rows, key=lambda row: row.id)]
 
 

@@ -223,6 +223,7 @@ async def test_names_are_equal_when_they_are_canonically_equivalent(office: Runn
         (GetStorage(storage="office"), StorageNotFound),
         (GetGeneration(generation=new_id()), GenerationNotFound),
         (ListGenerations(organization="nobody"), OrganizationNotFound),
+        (ListGenerations(organization="office", before=new_id()), GenerationNotFound),
         (FindStorages(organization="near"), OrganizationNotFound),
     ],
 )
@@ -270,8 +271,13 @@ async def test_generations_are_listed_latest_first_whole_and_limited(office: Run
     listed = (await office.ask(ListGenerations(organization="office"))).items
     latest = (await office.ask(ListGenerations(organization="office", limit=2))).items
 
+    rest = (await office.ask(ListGenerations(organization="office", before=second.id))).items
+    nothing = (await office.ask(ListGenerations(organization="office", before=first.id))).items
+
     assert listed == [third, second, first]
     assert latest == [third, second]
+    assert rest == [first]
+    assert nothing == []
     assert second.unplaced == {"bio": Decimal(1)}
 
 

@@ -72,9 +72,10 @@ class Model:
         for waiting, plan in place_in_turn(self.network, self.stock, self._waiting(whose)):
             generated = self.generations[waiting.number]
             put_all(self.stock, plan)
-            del generated.unplaced[waiting.kind]
             generated.placements += plan.placements
-            generated.unplaced |= plan.unplaced
+            generated.unplaced.update(plan.unplaced)
+            if not plan.unplaced:
+                del generated.unplaced[waiting.kind]
             placed = waiting.amount - plan.unplaced.get(waiting.kind, 0)
             self.stock.stop_waiting(waiting.organization, waiting.kind, placed)
 

@@ -149,7 +149,7 @@ async def test_only_the_last_four_versions_are_remembered(office: Running) -> No
     assert len(present.STOCKS) == 4
 
 
-async def test_batches_of_two_processes_never_overfill(office: Running) -> None:
+async def test_batches_at_the_same_time_never_overfill(office: Running) -> None:
     answers = await asyncio.gather(*[office.batch(*[WASTE] * 10) for _ in range(12)])
 
     placed = sum(one.amount for batch in answers for generation in batch for one in generation.placements)

@@ -16,16 +16,8 @@ from urllib.parse import quote
 
 import httpx2
 
-from shared.contracts.waste import (
-    Generation,
-    Generations,
-    Kinds,
-    Organizations,
-    Roads,
-    StorageInView,
-    Storages,
-    StoragesInView,
-)
+from shared.contracts.waste.generating import Generation, Generations, StorageInView, StoragesInView
+from shared.contracts.waste.network import Kinds, Organizations, Roads, Storages
 from shared.messages import Answer
 
 CASE = Path(__file__).parent / "cases" / "atom_eco.json"

@@ -1,18 +1,23 @@
 """What waste_service hears: one function a message, each in five beats: load, decide, save, say, answer."""
 
-from shared.contracts.waste import (
-    AddRoad,
+from shared.contracts.waste.generating import (
     FindStorages,
     GenerateWaste,
     Generation,
     Generations,
     GetGeneration,
+    ListGenerations,
+    StoragesInView,
+    WasteGenerated,
+    WasteStored,
+)
+from shared.contracts.waste.network import (
+    AddRoad,
     GetOrganization,
     GetStorage,
     Kind,
     KindRegistered,
     Kinds,
-    ListGenerations,
     ListKinds,
     ListOrganizations,
     ListRoads,
@@ -29,9 +34,6 @@ from shared.contracts.waste import (
     Storage,
     StorageRegistered,
     Storages,
-    StoragesInView,
-    WasteGenerated,
-    WasteStored,
 )
 from shared.handling import Work, handles
 from waste_service.domain.network import Place, ways

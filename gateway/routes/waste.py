@@ -1,4 +1,4 @@
-"""Waste by REST; what it means stands in shared/contracts/waste.py."""
+"""Waste by REST; what it means stands in shared/contracts/waste/."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,20 +8,23 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.asking import Ask
 from gateway.errors import PROBLEMS
-from shared.contracts.waste import (
-    AddRoad,
-    Amounts,
+from shared.contracts.waste.amounts import Amounts
+from shared.contracts.waste.generating import (
     FindStorages,
     GenerateWaste,
     Generation,
     Generations,
     GetGeneration,
+    ListGenerations,
+    StoragesInView,
+)
+from shared.contracts.waste.network import (
+    AddRoad,
     GetOrganization,
     GetStorage,
     IdOrName,
     Kind,
     Kinds,
-    ListGenerations,
     ListKinds,
     ListOrganizations,
     ListRoads,
@@ -35,7 +38,6 @@ from shared.contracts.waste import (
     Roads,
     Storage,
     Storages,
-    StoragesInView,
 )
 
 router = APIRouter(prefix="/waste", tags=["waste"], responses=PROBLEMS)

@@ -10,7 +10,7 @@ from itertools import islice
 from math import inf
 from uuid import UUID
 
-from shared.contracts.waste import (
+from shared.contracts.waste.network import (
     KindExists,
     NameLooksLikeId,
     NameTaken,

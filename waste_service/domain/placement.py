@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from shared.contracts.waste import Placement, StorageInView
+from shared.contracts.waste.generating import Placement, StorageInView
 from waste_service.domain.network import Network, Place
 
 NOTHING = Decimal(0)

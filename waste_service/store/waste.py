@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Executable, Row, text
 
-from shared.contracts.waste import Generation, GenerationNotFound, Placement, WasteStored
+from shared.contracts.waste.generating import Generation, GenerationNotFound, Placement, WasteStored
 from shared.handling import Work
 from shared.journal_sql import sql
 from shared.messages import new_id

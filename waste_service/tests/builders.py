@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
-from shared.contracts.waste import Placement
+from shared.contracts.waste.generating import Placement
 from shared.messages import new_id
 from waste_service.domain.network import Network, Place, ways
 from waste_service.domain.placement import Plan, Stock, Waiting, place, place_in_turn, placeable

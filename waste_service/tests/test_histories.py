@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.contracts.waste import Generation, GetGeneration, ListStorages
+from shared.contracts.waste.generating import Generation, GetGeneration
+from shared.contracts.waste.network import ListStorages
 from shared.messages import Refusal
 from waste_service.tests.builders import Model, add_place
 from waste_service.tests.messages import a_road, a_storage, an_organization, waste

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contracts.waste import (
+from shared.contracts.waste.network import (
     KindExists,
     NameLooksLikeId,
     NameTaken,

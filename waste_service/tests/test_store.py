@@ -8,10 +8,8 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from shared.contracts.waste import (
-    FindStorages,
-    GetStorage,
-)
+from shared.contracts.waste.generating import FindStorages
+from shared.contracts.waste.network import GetStorage
 from waste_service.store import present
 from waste_service.tests.messages import a_road, a_storage, an_organization, waste
 from waste_service.tests.running import Running, forget

@@ -1,12 +1,10 @@
-"""Waste: what waste_service hears, answers and says.
+"""The network: kinds of waste, organizations, storages and roads, as waste_service knows them.
 
 Wherever a message takes the id of an organization or a storage it takes its name as well. Answers and
-events show a place by its name, with its id beside it. Amounts have the unit their users agreed on. A JSON
-number is read as a double (RFC 8259, section 6); an amount sent as a string is read digit by digit. Of a key
-that an object has twice the last counts.
+events show a place by its name, with its id beside it. Of a key that an object
+has twice the last counts.
 """
 
-import re
 from typing import Annotated
 from unicodedata import normalize
 from uuid import UUID
@@ -18,11 +16,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    StringConstraints,
-    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
+from shared.contracts.waste.amounts import Amounts, KindCode
 from shared.messages import Answer, Command, Event, Name, NotFound, Number, Query, Refusal
 
 
@@ -36,12 +33,6 @@ def _addressable(name: str) -> str:
     return name
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(AMOUNT_TEXT, value):
-        raise PydanticCustomError("amount_text", "An amount as a string is written like 12 or 12.345")
-    return value
-
-
 PlaceName = Annotated[Name, BeforeValidator(_composed), AfterValidator(_addressable)]
 """The name of an organization or a storage, in Unicode's composed form: canonically equivalent is equal.
 
@@ -50,30 +41,6 @@ Not "." or "..", no "/" and no "\\": an address would mean something else (RFC 3
 
 IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
 """Points at an organization or a storage."""
-
-KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
-"""The short name of a kind of waste, e.g. `bio`."""
-
-AMOUNT_TEXT = r"[0-9]{1,10}(\.[0-9]{1,3})?"
-
-Amount = Annotated[
-    Number,
-    Field(gt=0, le=1_000_000_000, decimal_places=3),
-    BeforeValidator(_plain),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000_000},
-                {"type": "string", "pattern": f"^{AMOUNT_TEXT}$"},
-            ]
-        },
-        mode="validation",
-    ),
-]
-"""More than 0, at most 10⁹, at most three places; a JSON number, or a string of plain digits: "12.345"."""
-
-Amounts = Annotated[dict[KindCode, Amount], Field(min_length=1, max_length=100)]
-"""Amounts by kind."""
 
 Metres = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 
@@ -88,10 +55,6 @@ class StorageNotFound(NotFound):
 
 class PlaceNotFound(NotFound):
     """There is neither an organization nor a storage with that id or name."""
-
-
-class GenerationNotFound(NotFound):
-    """There is no generation of waste with that id."""
 
 
 class UnknownKind(Refusal):
@@ -174,42 +137,6 @@ class Road(Answer):
     version: int = 1
 
 
-class Placement(Answer):
-    """An amount of one kind that went to one storage, by the way that was shortest at that time."""
-
-    storage: str
-    storage_id: UUID
-    kind: KindCode
-    amount: Number
-    distance_metres: int
-
-
-class Generation(Answer):
-    """What an organization generated at once: amounts = placements + unplaced, for each kind, at any time.
-
-    What is unplaced waits for room; the version grows when some of it is placed later.
-    """
-
-    id: UUID
-    organization: str
-    organization_id: UUID
-    amounts: dict[KindCode, Number]
-    placements: list[Placement]
-    unplaced: dict[KindCode, Number]
-    created_at: AwareDatetime
-    version: int
-
-
-class StorageInView(Answer):
-    """A storage as an organization sees it: how far, how much room. No distance: no road leads there."""
-
-    id: UUID
-    name: str
-    distance_metres: int | None
-    room: dict[KindCode, Number]
-    capacity: dict[KindCode, Number]
-
-
 class Kinds(Answer):
     """All kinds of waste, in the order of their codes."""
 
@@ -232,18 +159,6 @@ class Roads(Answer):
     """All roads, in the order they were added."""
 
     items: list[Road]
-
-
-class Generations(Answer):
-    """What an organization generated, the latest first."""
-
-    items: list[Generation]
-
-
-class StoragesInView(Answer):
-    """All storages, the nearest first, those out of reach last."""
-
-    items: list[StorageInView]
 
 
 class RegisterKind(Command[Kind], queue="waste.register_kind", refusals=(KindExists,)):
@@ -281,15 +196,6 @@ class AddRoad(Command[Road], queue="waste.add_road", refusals=(PlaceNotFound, Ro
     two_way: StrictBool = False
 
 
-class GenerateWaste(
-    Command[Generation], queue="waste.generate_waste", refusals=(OrganizationNotFound, UnknownKind)
-):
-    """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
-
-    organization: IdOrName = Field(examples=["ОО 1"])
-    amounts: Amounts = Field(examples=[{"bio": 50}])
-
-
 class GetOrganization(Query[Organization], queue="waste.get_organization", refusals=(OrganizationNotFound,)):
     """Look an organization up."""
 
@@ -300,12 +206,6 @@ class GetStorage(Query[Storage], queue="waste.get_storage", refusals=(StorageNot
     """Look a storage up, with its room by kind."""
 
     storage: IdOrName
-
-
-class GetGeneration(Query[Generation], queue="waste.get_generation", refusals=(GenerationNotFound,)):
-    """Look up where the waste of one generation went."""
-
-    generation: UUID
 
 
 class ListKinds(Query[Kinds], queue="waste.list_kinds"):
@@ -322,24 +222,6 @@ class ListStorages(Query[Storages], queue="waste.list_storages"):
 
 class ListRoads(Query[Roads], queue="waste.list_roads"):
     """List the roads."""
-
-
-class ListGenerations(
-    Query[Generations],
-    queue="waste.list_generations",
-    refusals=(OrganizationNotFound, GenerationNotFound),
-):
-    """List what an organization generated, the latest first: all of it, or what came before a generation."""
-
-    organization: IdOrName
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    before: UUID | None = None
-
-
-class FindStorages(Query[StoragesInView], queue="waste.find_storages", refusals=(OrganizationNotFound,)):
-    """Find what an organization sees of all storages: how far each one is, how much room it has."""
-
-    organization: IdOrName
 
 
 class KindRegistered(Event, routing_key="waste.kind_registered"):
@@ -364,27 +246,3 @@ class RoadAdded(Event, routing_key="waste.road_added"):
     """A road was added."""
 
     road: Road
-
-
-class WasteGenerated(Event, routing_key="waste.waste_generated"):
-    """An organization generated waste; the first placements are in it."""
-
-    generation: Generation
-
-
-class WasteStored(Event, routing_key="waste.waste_stored"):
-    """An amount of waste went to a storage: one event for each placement.
-
-    The versions are those of the generation and of the storage after this placement.
-    """
-
-    generation_id: UUID
-    generation_version: int
-    organization: str
-    organization_id: UUID
-    storage: str
-    storage_id: UUID
-    storage_version: int
-    kind: KindCode
-    amount: Number
-    distance_metres: int

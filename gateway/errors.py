@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from shared.delivery import fault, first_three
 from shared.messages import Refusal
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,27 @@ CODE_OF_STATUS = {
     415: "not_json",
 }
 RETRY_SECONDS = 2
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457): `code` is stable and for programs, `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] = []
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": ", ".join(code for code, its in STATUS_OF_CODE.items() if its == status),
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status in (404, 409, 422, 503)
+}
+"""How a route that sends a message may end in a problem, for OpenAPI: each status with its codes."""
 
 
 class ProblemResponse(Response):
@@ -83,9 +106,8 @@ async def does_not_fit(request: Request, error: Exception) -> Response:
         return ProblemResponse(400, "malformed", f"The body is not JSON: {found[0]['ctx']['error']}.")
     if isinstance(error.body, bytes):
         return ProblemResponse(415, "not_json", "Send the body with Content-Type: application/json.")
-    errors = [{"field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]} for one in found[:20]]
-    named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors[:3])
-    return ProblemResponse(422, "invalid", f"The request does not fit: {named}.", errors)
+    errors = [fault(one["loc"][1:], one["msg"]) for one in found[:20]]
+    return ProblemResponse(422, "invalid", f"The request does not fit: {first_three(errors)}.", errors)
 
 
 async def http_error(request: Request, error: Exception) -> Response:
@@ -102,7 +124,16 @@ async def defect(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
+    """Answer every error with a problem, and say in OpenAPI what that is."""
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(RequestValidationError, does_not_fit)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, defect)
+    routes_alone = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = routes_alone()
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it

@@ -5,9 +5,10 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from gateway.asking import Ask
+from gateway.errors import PROBLEMS
 from shared.contracts.tasks import CreateTask, GetTask, Task
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], responses=PROBLEMS)
 
 
 @router.post("", status_code=201, summary="Open a task")

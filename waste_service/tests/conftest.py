@@ -9,6 +9,7 @@ import pytest
 import waste_service
 from infra.local.servers import Servers
 from shared.journal_sql import SqlJournal
+from waste_service.tests.messages import a_road, a_storage, an_organization
 from waste_service.tests.running import Running
 
 _numbers = count(1)
@@ -24,3 +25,17 @@ async def running(servers: Servers) -> AsyncIterator[Running]:
     journal = SqlJournal(url, migrations)
     yield Running(journal)
     await journal.close()
+
+
+@pytest.fixture
+async def office(running: Running) -> Running:
+    """An office with a near storage for 5 bio and 5 glass, and a far one for 10 bio."""
+    await running.batch(
+        an_organization(),
+        a_storage("near", bio=5, glass=5),
+        a_storage("far", bio=10),
+        a_road("office", "near", 10),
+        a_road("near", "far", 90),
+    )
+    running.said.clear()
+    return running

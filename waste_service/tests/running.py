@@ -31,6 +31,7 @@ class Running:
         answers: list[Any] = []
         async with self.journal.transaction(contended=True) as transaction:
             for message in messages:
+                transaction.next_message()
                 writes = transaction.writes
                 work = Work("id", "direct", "conversation", datetime.now(UTC), transaction)
                 try:

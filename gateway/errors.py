@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from shared.delivery import fault, first_three
 from shared.messages import Refusal
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,27 @@ class NotModified(Exception):
     """The client has what it asks for already."""
 
 
+class Problem(BaseModel):
+    """What went wrong (RFC 9457): `code` is stable and for programs, `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] = []
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": ", ".join(code for code, its in STATUS_OF_CODE.items() if its == status),
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status in (404, 409, 422, 503)
+}
+"""How a route that sends a message may end in a problem, for OpenAPI: each status with its codes."""
+
+
 class ProblemResponse(Response):
     """A problem, with a stable `code` for programs and a `detail` for people."""
 
@@ -139,9 +162,8 @@ async def does_not_fit(request: Request, error: Exception) -> Response:
         return ProblemResponse(400, "malformed", f"The body is not JSON: {found[0]['ctx']['error']}.")
     if isinstance(error.body, bytes):
         return ProblemResponse(415, "not_json", "Send the body with Content-Type: application/json.")
-    errors = [{"field": ".".join(map(str, one["loc"][1:])), "message": one["msg"]} for one in found[:20]]
-    named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors[:3])
-    return ProblemResponse(422, "invalid", f"The request does not fit: {named}.", errors)
+    errors = [fault(one["loc"][1:], one["msg"]) for one in found[:20]]
+    return ProblemResponse(422, "invalid", f"The request does not fit: {first_three(errors)}.", errors)
 
 
 async def http_error(request: Request, error: Exception) -> Response:
@@ -158,9 +180,18 @@ async def defect(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
+    """Answer every error with a problem, and say in OpenAPI what that is."""
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(Accepted, accepted)
     app.add_exception_handler(NotModified, not_modified)
     app.add_exception_handler(RequestValidationError, does_not_fit)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, defect)
+    routes_alone = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = routes_alone()
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it

@@ -7,7 +7,7 @@ Ends with 1 when distances or placements are not those that the case expects.
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,20 +16,12 @@ from urllib.parse import quote
 
 import httpx2
 
-from shared.contracts.waste import (
-    Generation,
-    Generations,
-    Kinds,
-    Organizations,
-    Roads,
-    StorageInView,
-    Storages,
-    StoragesInView,
-)
+from shared.contracts.waste.generating import Generation, Generations, StorageInView, StoragesInView
+from shared.contracts.waste.network import Kinds, Organizations, Roads, Storages
 from shared.messages import Answer
 
 CASE = Path(__file__).parent / "cases" / "atom_eco.json"
-LATEST = 1000
+PAGE = 1000
 
 Case = dict[str, Any]
 A = TypeVar("A", bound=Answer)
@@ -105,17 +97,24 @@ def look(gateway: Gateway, case: Case) -> list[Result]:
     results = []
     for organization in case["organizations"]:
         path = f"/waste/organizations/{quote(organization['name'])}"
-        listed = gateway.get(f"{path}/waste?limit={LATEST}", Generations).items
-        generations = [one for one in listed if one.amounts == organization["generates"]]
-        if not generations:
+        like_the_case = [one for one in all_of(gateway, path) if one.amounts == organization["generates"]]
+        if not like_the_case:
             raise Problem(
                 f"{organization['name']} has generated other waste than the case's, which would come out "
                 "differently now; run the demo on an empty system (make clean-data)."
             )
         seen = gateway.get(f"{path}/storages", StoragesInView).items
         view = {storage.name: storage for storage in seen if storage.name in storages}
-        results.append(Result(organization["name"], generations[-1], view))
+        results.append(Result(organization["name"], like_the_case[-1], view))
     return results
+
+
+def all_of(gateway: Gateway, path: str) -> Iterator[Generation]:
+    """What an organization generated, the latest first, however much that is."""
+    page = gateway.get(f"{path}/waste?limit={PAGE}", Generations).items
+    while page:
+        yield from page
+        page = gateway.get(f"{path}/waste?limit={PAGE}&before={page[-1].id}", Generations).items
 
 
 def show(case: Case, results: Sequence[Result]) -> None:

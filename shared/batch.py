@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 BATCH = 64
 FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
-
-
 MOST_STARTS = 3
 """A crash charges every message in hand; running alone tells the one that kills from its neighbours."""
 REUSED = "This message id was used before with other content; take a new one."

@@ -23,6 +23,9 @@ from shared.handling import DIRECT, Handler
 from shared.journal import Key
 from shared.messages import Invalid
 
+LINE = 200
+"""Characters of a field's name, or of what is wrong with it, that a refusal repeats."""
+
 SPEAK_FOR_OTHERS = ("gateway", "desk_service")
 """Broker users whose word on who acts is believed; RabbitMQ checks `user_id` against the connection."""
 
@@ -85,12 +88,23 @@ class Delivery:
 
 def invalid(error: ValidationError) -> Invalid:
     """What pydantic found, in the system's own words."""
-    errors = [
-        {"field": ".".join(map(str, found["loc"])), "message": found["msg"]}
-        for found in error.errors(include_url=False, include_context=False, include_input=False)[:20]
-    ]
-    named = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors[:3])
-    return Invalid(f"The message does not fit its contract: {named}.", errors=errors)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = [fault(one["loc"], one["msg"]) for one in found[:20]]
+    return Invalid(f"The message does not fit its contract: {first_three(errors)}.", errors=errors)
+
+
+def fault(location: Iterable[int | str], message: str) -> dict[str, str]:
+    """What is wrong with a field, in lines that a person reads; the sender may have written a book."""
+    field = ".".join(str(part).strip() for part in location if part != "[key]")  # pydantic's word for a key
+    return {"field": _line(field), "message": _line(message)}
+
+
+def _line(text: str) -> str:
+    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
+
+
+def first_three(faults: list[dict[str, str]]) -> str:
+    return "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in faults[:3])
 
 
 def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_user: str) -> Delivery:

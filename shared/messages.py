@@ -14,9 +14,14 @@ from uuid_utils.compat import uuid7
 
 Name = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$"
+    ),
 ]
-"""One line of text, 1-200 characters, without control characters (PostgreSQL's text cannot hold NUL)."""
+"""One line of visible text, 1-200 characters: no control or format characters (Unicode's Cc, Cf, Zl, Zp).
+
+PostgreSQL's text cannot hold NUL, and what nobody sees must not tell two names apart.
+"""
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 """An exact decimal inside; a JSON number outside. A double holds 15 significant digits exactly (IEEE 754)."""

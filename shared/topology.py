@@ -7,16 +7,15 @@ accept alike. A queue that exists with other arguments is not touched: it is nam
 import asyncio
 import importlib
 import os
-import pkgutil
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiormq
 from aiormq.abc import AbstractChannel
 from pamqp.common import FieldTable
 
-import shared.contracts
 from shared.messages import EVENTS, REQUESTS, Command, Query, Request
 
 EVENTS_EXCHANGE = "events"
@@ -134,8 +133,10 @@ async def declare(channel: AbstractChannel, *, recent: bool) -> None:
 
 def load_contracts() -> None:
     """Import every contract module, so that the registries are whole."""
-    for module in pkgutil.iter_modules(shared.contracts.__path__):
-        importlib.import_module(f"shared.contracts.{module.name}")
+    contracts = Path(__file__).parent / "contracts"
+    for file in sorted(contracts.rglob("*.py")):
+        name = ".".join(file.relative_to(contracts).with_suffix("").parts)
+        importlib.import_module(f"shared.contracts.{name}")
 
 
 async def main() -> None:

@@ -30,6 +30,7 @@ class Running:
         answers: list[Any] = []
         async with self.journal.transaction(contended=self.contended) as transaction:
             for message in messages:
+                transaction.next_message()
                 writes = transaction.writes
                 work = Work("id", "direct", "conversation", datetime.now(UTC), transaction)
                 try:

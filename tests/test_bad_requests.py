@@ -22,6 +22,9 @@ JSON = {"content-type": "application/json"}
         (b'{"title": "   "}', JSON, 422, "invalid"),
         (b'{"title": "a\\u0000b"}', JSON, 422, "invalid"),
         (b'{"title": "two\\nlines"}', JSON, 422, "invalid"),
+        (b'{"title": "two\\u2028lines"}', JSON, 422, "invalid"),
+        (b'{"title": "un\\u200bseen"}', JSON, 422, "invalid"),
+        (b'{"title": "next\\u0085line"}', JSON, 422, "invalid"),
         (b'{"title": "\\ud800"}', JSON, 422, "invalid"),
         (b'{"title": "\xff"}', JSON, 400, "malformed"),
         (b'{"title": "' + b"x" * 201 + b'"}', JSON, 422, "invalid"),
@@ -132,6 +135,23 @@ async def test_requests_are_counted_by_route_template_and_never_by_id(
     assert str(task) not in metrics
     assert "http_request_duration_seconds_bucket" in metrics
     assert 'http_requests_in_progress{method="GET"}' in metrics
+
+
+async def test_openapi_describes_every_problem_as_it_is_sent(system: System, gateway: Replica) -> None:
+    async with system.http(gateway) as http:
+        document = (await http.get("/openapi.json")).json()
+        sent = (await http.get("/tasks/not-an-id")).json()
+
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            problems = {status: one for status, one in operation["responses"].items() if status >= "4"}
+            assert problems.keys() == {"404", "409", "422", "503"}, path
+            assert {media for one in problems.values() for media in one["content"]} == {
+                "application/problem+json"
+            }
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    problem = document["components"]["schemas"]["Problem"]
+    assert problem["properties"].keys() == sent.keys()
 
 
 def check_problem(answer: httpx2.Response, status: int, code: str) -> None:

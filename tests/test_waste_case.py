@@ -197,6 +197,24 @@ async def test_the_demo_shows_what_is_expected_and_a_second_run_changes_nothing(
     assert await rows(system) == before
 
 
+async def test_the_demo_finds_the_case_behind_a_thousand_later_generations(
+    system: System, gateway: Replica
+) -> None:
+    first = await demo(gateway.url)
+    async with client(system) as amqp:
+        body = {"organization": CASE["organizations"][0]["name"], "amounts": {"bio": "0.001"}}
+        for _ in range(1001):
+            await amqp.publish("waste.generate_waste", body, answered=True)
+        for _ in range(1001):
+            assert not (await amqp.next_answer()).refused
+
+    code, output, errors = await demo(gateway.url)
+
+    assert (code, errors) == (0, ""), errors
+    assert output.endswith("distances and placements as expected\n")
+    assert output.partition("Room left")[0] == first[1].partition("Room left")[0]
+
+
 async def test_the_demo_says_what_is_not_as_expected(system: System, gateway: Replica) -> None:
     async with system.http(gateway) as http:
         await http.post("/waste/storages", json={"name": "МНО 2", "capacity": {"bio": 49}})

@@ -1,18 +1,23 @@
 """What waste_service hears: one function a message, each in five beats: load, decide, save, say, answer."""
 
-from shared.contracts.waste import (
-    AddRoad,
+from shared.contracts.waste.generating import (
     FindStorages,
     GenerateWaste,
     Generation,
     Generations,
     GetGeneration,
+    ListGenerations,
+    StoragesInView,
+    WasteGenerated,
+    WasteStored,
+)
+from shared.contracts.waste.network import (
+    AddRoad,
     GetOrganization,
     GetStorage,
     Kind,
     KindRegistered,
     Kinds,
-    ListGenerations,
     ListKinds,
     ListOrganizations,
     ListRoads,
@@ -29,12 +34,10 @@ from shared.contracts.waste import (
     Storage,
     StorageRegistered,
     Storages,
-    StoragesInView,
-    WasteGenerated,
-    WasteStored,
 )
 from shared.handling import Work, handles
-from waste_service.domain.placement import place, placeable, storages_in_view
+from waste_service.domain.network import Place, ways
+from waste_service.domain.placement import place, place_in_turn, placeable, storages_in_view
 from waste_service.store.network import NetworkStore
 from waste_service.store.waste import WasteStore
 
@@ -59,24 +62,22 @@ async def add_road(command: AddRoad, work: Work) -> Road:
     """Join two places; waste that waited for this road is placed, the oldest first."""
     store = NetworkStore(work)
     network = (await store.present()).network
-    origin, destination = network.get(command.origin), network.get(command.destination)
+    origin, destination = network.get(command.origin, "from"), network.get(command.destination, "to")
     network.require_new_road(origin, destination, two_way=command.two_way)
 
     road = await store.add_road(origin, destination, command.metres, two_way=command.two_way)
-    work.say(RoadAdded(road=road), *await _place_waiting(WasteStore(work)))
+    opened = ways(origin, destination, two_way=command.two_way)
+    work.say(RoadAdded(road=road), *await _place_waiting(WasteStore(work), opened))
     return road
 
 
-async def _place_waiting(store: WasteStore) -> list[WasteStored]:
+async def _place_waiting(store: WasteStore, opened: list[tuple[Place, Place]]) -> list[WasteStored]:
     """Place what has room in reach by now, the oldest first. Only a road can bring room into reach."""
     stored: list[WasteStored] = []
     now = await store.present()
-    while whose := placeable(now.network, now.stock):
-        for waiting in await store.oldest_waiting(whose):
-            organization = now.network.by_id[waiting.organization]
-            plan = place(now.network, now.stock, organization, {waiting.kind: waiting.amount})
-            if plan.placements:
-                stored += await store.place_waiting(waiting, organization, plan)
+    while whose := placeable(now.network, now.stock, opened):
+        oldest = await store.oldest_waiting(whose)
+        stored += await store.place_waiting(place_in_turn(now.network, now.stock, oldest))
     return stored
 
 
@@ -132,8 +133,10 @@ async def get_generation(query: GetGeneration, work: Work) -> Generation:
 @handles(ListGenerations)
 async def list_generations(query: ListGenerations, work: Work) -> Generations:
     """List what an organization generated, the latest first."""
+    store = WasteStore(work)
     organization = await NetworkStore(work).get_organization(query.organization)
-    return Generations(items=await WasteStore(work).list_generations(organization.id, query.limit))
+    before = await store.number_of_generation(query.before) if query.before else None
+    return Generations(items=await store.list_generations(organization.id, query.limit, before))
 
 
 @handles(GetOrganization)

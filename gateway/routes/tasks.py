@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query
 
 from gateway.asking import Ask
+from gateway.errors import PROBLEMS
 from shared.contracts.tasks import (
     ChangeTask,
     CompleteTask,
@@ -21,7 +22,7 @@ from shared.contracts.tasks import (
     Tasks,
 )
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], responses=PROBLEMS)
 
 MergePatch = Annotated[TaskChanges, Body(media_type="application/merge-patch+json")]
 PLAIN_JSON_TOO = {

@@ -1,4 +1,4 @@
-"""Waste by REST; what it means stands in shared/contracts/waste.py."""
+"""Waste by REST; what it means stands in shared/contracts/waste/."""
 
 from typing import Annotated
 from uuid import UUID
@@ -7,20 +7,24 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from gateway.asking import Ask
-from shared.contracts.waste import (
-    AddRoad,
-    Amounts,
+from gateway.errors import PROBLEMS
+from shared.contracts.waste.amounts import Amounts
+from shared.contracts.waste.generating import (
     FindStorages,
     GenerateWaste,
     Generation,
     Generations,
     GetGeneration,
+    ListGenerations,
+    StoragesInView,
+)
+from shared.contracts.waste.network import (
+    AddRoad,
     GetOrganization,
     GetStorage,
     IdOrName,
     Kind,
     Kinds,
-    ListGenerations,
     ListKinds,
     ListOrganizations,
     ListRoads,
@@ -34,10 +38,9 @@ from shared.contracts.waste import (
     Roads,
     Storage,
     Storages,
-    StoragesInView,
 )
 
-router = APIRouter(prefix="/waste", tags=["waste"])
+router = APIRouter(prefix="/waste", tags=["waste"], responses=PROBLEMS)
 
 
 class Waste(BaseModel):
@@ -81,10 +84,13 @@ async def generate_waste(organization: IdOrName, waste: Waste, ask: Ask) -> Gene
 
 @router.get("/organizations/{organization}/waste", summary="List what an organization generated")
 async def list_generations(
-    organization: IdOrName, ask: Ask, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    organization: IdOrName,
+    ask: Ask,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: UUID | None = None,
 ) -> Generations:
-    """The latest first."""
-    return await ask(ListGenerations(organization=organization, limit=limit))
+    """The latest first; the next page is what came before the last generation of this one."""
+    return await ask(ListGenerations(organization=organization, limit=limit, before=before))
 
 
 @router.get("/organizations/{organization}/storages", summary="See the distance and room of any storage")

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.conditions import NO_VERSION, MalformedCondition, entity_tag, names, version_in
-from shared.contracts.waste import Kind, Kinds
+from shared.contracts.waste.network import Kind, Kinds
 
 
 def test_the_entity_tag_is_the_version_and_lists_have_none() -> None:

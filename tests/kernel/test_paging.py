@@ -3,7 +3,7 @@
 import pytest
 
 from shared.contracts.tasks import ListTasks
-from shared.contracts.waste import ListKinds, ListRoads
+from shared.contracts.waste.network import ListKinds, ListRoads
 from shared.messages import BadCursor
 from shared.paging import cursor_at, place_in
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 
 Exits = Sequence[tuple[tuple[int, int], ...]]
-"""For each place, by its number: the places that its roads lead to, and the metres of each road."""
+"""For each place, by its number: the places that its roads lead to (or come from), and the metres of each."""
 
 
 def distances(exits: Exits, start: int) -> dict[int, int]:

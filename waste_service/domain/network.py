@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
+from math import inf
 from uuid import UUID
 
-from shared.contracts.waste import (
+from shared.contracts.waste.network import (
     KindExists,
     NameLooksLikeId,
     NameTaken,
@@ -44,6 +45,11 @@ def id_in(text: str) -> UUID | None:
         return None
 
 
+def ways(origin: Place, destination: Place, *, two_way: bool) -> list[tuple[Place, Place]]:
+    """From where to where a road leads."""
+    return [(origin, destination), (destination, origin)] if two_way else [(origin, destination)]
+
+
 class Network:
     """All kinds, places and roads, and the distances that follow from them, each found out once."""
 
@@ -54,6 +60,7 @@ class Network:
         self._by_name: dict[str, Place] = {}
         self._roads: set[tuple[int, int]] = set()
         self._exits: list[tuple[tuple[int, int], ...]] = []
+        self._entries: list[tuple[tuple[int, int], ...]] = []
         self._distances: dict[int, dict[int, int]] = {}
 
     def copy(self) -> "Network":
@@ -64,6 +71,7 @@ class Network:
         twin._by_name = self._by_name.copy()
         twin._roads = self._roads.copy()
         twin._exits = self._exits.copy()
+        twin._entries = self._entries.copy()
         twin._distances = self._distances.copy()
         return twin
 
@@ -72,10 +80,12 @@ class Network:
         identity = id_in(reference)
         return self.by_id.get(identity) if identity else self._by_name.get(reference)
 
-    def get(self, reference: str) -> Place:
+    def get(self, reference: str, field: str = "") -> Place:
+        """The place; the refusal names the field that pointed at it, if one did."""
         if place := self.find(reference):
             return place
-        raise PlaceNotFound(f'There is neither an organization nor a storage "{reference}".')
+        message = f'There is neither an organization nor a storage "{reference}".'
+        raise PlaceNotFound(message, errors=[{"field": field, "message": message}] if field else None)
 
     def get_organization(self, reference: str) -> Place:
         place = self.find(reference)
@@ -100,8 +110,7 @@ class Network:
     def require_new_road(self, origin: Place, destination: Place, *, two_way: bool) -> None:
         if origin == destination:
             raise RoadToItself(f'A road from "{origin.name}" has to lead to another place.')
-        ways = [(origin, destination), (destination, origin)] if two_way else [(origin, destination)]
-        for start, end in ways:
+        for start, end in ways(origin, destination, two_way=two_way):
             if (start.number, end.number) in self._roads:
                 raise RoadExists(f'A road from "{start.name}" to "{end.name}" exists already.')
 
@@ -109,13 +118,13 @@ class Network:
         place = Place(len(self.places), identity, name, capacity)
         self.places.append(place)
         self._exits.append(())
+        self._entries.append(())
         self.by_id[identity] = place
         self._by_name[name] = place
 
     def add_road(self, origin: Place, destination: Place, metres: int, *, two_way: bool) -> None:
-        self._open(origin, destination, metres)
-        if two_way:
-            self._open(destination, origin, metres)
+        for start, end in ways(origin, destination, two_way=two_way):
+            self._open(start, end, metres)
 
     def _open(self, origin: Place, destination: Place, metres: int) -> None:
         start, end = origin.number, destination.number
@@ -123,8 +132,9 @@ class Network:
         if not destination.is_storage:  # nobody's waste goes to an organization or through it
             return
         self._exits[start] += ((end, metres),)
+        self._entries[end] += ((start, metres),)
         for organization, reached in list(self._distances.items()):
-            if start in reached:
+            if start in reached and reached[start] + metres < reached.get(end, inf):
                 del self._distances[organization]
 
     def nearest_storages(self, organization: Place) -> Iterator[tuple[Place, int]]:
@@ -135,6 +145,15 @@ class Network:
     def storages_out_of_reach(self, organization: Place) -> Iterator[Place]:
         reached = self._reached_from(organization)
         return (place for place in self.places if place.is_storage and place.number not in reached)
+
+    def storages_from(self, storage: Place) -> Iterator[Place]:
+        """The storage, and those that can be reached from it."""
+        return (self.places[number] for number in distances(self._exits, storage.number))
+
+    def organizations_to(self, place: Place) -> set[UUID]:
+        """The organizations from which the place can be reached, and the place if it is one itself."""
+        before = (self.places[number] for number in distances(self._entries, place.number))
+        return {each.id for each in before if not each.is_storage}
 
     def _reached_from(self, organization: Place) -> dict[int, int]:
         if organization.number not in self._distances:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from shared.contracts.waste import Placement, StorageInView
+from shared.contracts.waste.generating import Placement, StorageInView
 from waste_service.domain.network import Network, Place
 
 NOTHING = Decimal(0)
@@ -48,6 +48,18 @@ class Stock:
         self.waiting[organization, kind] -= amount
         if not self.waiting[organization, kind]:
             del self.waiting[organization, kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits of one kind of one generation; the version is the generation's. Numbers grow with time."""
+
+    number: int
+    generation: UUID
+    organization: UUID
+    kind: str
+    amount: Decimal
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +108,33 @@ def nearest_first(
     return placements, amount
 
 
-def placeable(network: Network, stock: Stock) -> list[tuple[UUID, str]]:
-    """Whose waiting waste of which kind has a storage with room in reach."""
-    return [
-        (organization, kind)
-        for organization, kind in stock.waiting
-        if any(
-            stock.room(storage, kind) > 0
-            for storage, _ in network.nearest_storages(network.by_id[organization])
-        )
-    ]
+def placeable(network: Network, stock: Stock, opened: Iterable[tuple[Place, Place]]) -> set[tuple[UUID, str]]:
+    """Whose waiting waste of which kind has room in reach, now that these ways from place to place are open.
+
+    Without them nothing that waits had room in reach, so room lies behind them or nowhere.
+    """
+    kinds_waiting = {kind for _, kind in stock.waiting}
+    found: set[tuple[UUID, str]] = set()
+    for start, end in opened:
+        if kinds_waiting and end.is_storage:
+            behind = list(network.storages_from(end))
+            kinds = {kind for kind in kinds_waiting if any(stock.room(one, kind) > 0 for one in behind)}
+            before = network.organizations_to(start) if kinds else set()
+            found.update(whose for whose in stock.waiting if whose[0] in before and whose[1] in kinds)
+    return found
+
+
+def place_in_turn(network: Network, stock: Stock, waiting: Iterable[Waiting]) -> list[tuple[Waiting, Plan]]:
+    """Where what waits goes, each after the one before; not what finds no room. The stock stays as it is."""
+    stock = stock.copy()
+    found = []
+    for one in waiting:
+        plan = place(network, stock, network.by_id[one.organization], {one.kind: one.amount})
+        for placement in plan.placements:
+            stock.put(placement)
+        if plan.placements:
+            found.append((one, plan))
+    return found
 
 
 def storages_in_view(network: Network, stock: Stock, organization: Place) -> list[StorageInView]:

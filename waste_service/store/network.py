@@ -8,7 +8,14 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from shared.contracts.waste import Kind, Organization, OrganizationNotFound, Road, Storage, StorageNotFound
+from shared.contracts.waste.network import (
+    Kind,
+    Organization,
+    OrganizationNotFound,
+    Road,
+    Storage,
+    StorageNotFound,
+)
 from shared.handling import Work
 from shared.journal_sql import sql
 from shared.messages import new_id

@@ -1,20 +1,20 @@
 """Generations, their placements, and what waits, in PostgreSQL."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Executable, Row, text
 
-from shared.contracts.waste import Generation, GenerationNotFound, Placement, WasteStored
+from shared.contracts.waste.generating import Generation, GenerationNotFound, Placement, WasteStored
 from shared.handling import Work
 from shared.journal_sql import sql
 from shared.messages import new_id
 from waste_service.domain.network import Place
-from waste_service.domain.placement import Plan
+from waste_service.domain.placement import Plan, Waiting
 from waste_service.store.present import Present, present
 
 INSERT_GENERATION = text("""
@@ -25,7 +25,7 @@ INSERT_PLACEMENT = text("""
     INSERT INTO placements (generation, storage, kind, amount, distance_metres, stored_at)
     VALUES (:generation, :storage, :kind, :amount, :distance_metres, :stored_at)""")
 FILL_STORAGE = text("""
-    UPDATE capacities SET stored = stored + :amount, placements = placements + 1
+    UPDATE capacities SET stored = stored + :amount, placements = placements + :count
     WHERE storage = :storage AND kind = :kind""")
 INSERT_WAITING = text("""
     INSERT INTO waiting (generation, organization, kind, amount)
@@ -36,7 +36,7 @@ OLDEST_WAITING = text("""
     WHERE (w.organization, w.kind) IN (
         SELECT * FROM unnest(CAST(:organizations AS uuid[]), CAST(:kinds AS text[])))
     ORDER BY w.number LIMIT 500""")
-SHRINK_WAITING = text("UPDATE waiting SET amount = amount - :amount WHERE number = :number")
+SHRINK_WAITING = text("UPDATE waiting SET amount = :amount WHERE number = :number")
 REMOVE_WAITING = text("DELETE FROM waiting WHERE number = :number")
 RENEW_GENERATION = text("UPDATE generations SET version = :version WHERE id = :id")
 
@@ -53,23 +53,15 @@ GENERATIONS = """
     ORDER BY g.number DESC, p.number"""
 # One statement, so that what a query shows is of one moment: generated = stored + waiting.
 GET_GENERATION = text(GENERATIONS.format(those="SELECT * FROM generations WHERE id = :id"))
+NUMBER_OF_GENERATION = text("SELECT number FROM generations WHERE id = :id")
 LIST_GENERATIONS = text(
     GENERATIONS.format(
-        those="SELECT * FROM generations WHERE organization = :organization ORDER BY number DESC LIMIT :limit"
+        those="""
+        SELECT * FROM generations WHERE organization = :organization AND number < :before
+        ORDER BY number DESC LIMIT :limit"""
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits of one kind of one generation."""
-
-    number: int
-    generation: UUID
-    organization: UUID
-    kind: str
-    amount: Decimal
-    version: int
+LAST_NUMBER = 2**63 - 1
 
 
 class WasteStore:
@@ -105,7 +97,7 @@ class WasteStore:
             self.transaction.write(
                 INSERT_AMOUNT, {"generation": generation.id, "kind": kind, "amount": amount}
             )
-        stored = await self._put(organization, generation.id, 1, plan.placements)
+        stored = await self._put([(organization, generation.id, 1, plan)])
         stock = (await self.present()).change_stock()
         for kind, amount in plan.unplaced.items():
             stock.keep_waiting(organization.id, kind, amount)
@@ -120,7 +112,7 @@ class WasteStore:
             )
         return generation, stored
 
-    async def oldest_waiting(self, whose: Sequence[tuple[UUID, str]]) -> list[Waiting]:
+    async def oldest_waiting(self, whose: Collection[tuple[UUID, str]]) -> list[Waiting]:
         """At most 500 of what waits of the given organizations and kinds, the oldest first."""
         organizations, kinds = zip(*whose, strict=True)
         rows = await self.transaction.read(
@@ -128,51 +120,70 @@ class WasteStore:
         )
         return [Waiting(**row._mapping) for row in rows]
 
-    async def place_waiting(self, waiting: Waiting, organization: Place, plan: Plan) -> list[WasteStored]:
-        """Place what waited, or a part of it: a new version of its generation."""
-        placed = waiting.amount - plan.unplaced.get(waiting.kind, Decimal(0))
-        (await self.present()).change_stock().stop_waiting(organization.id, waiting.kind, placed)
-        if plan.unplaced:
-            self.transaction.write(SHRINK_WAITING, {"number": waiting.number, "amount": placed})
-        else:
-            self.transaction.write(REMOVE_WAITING, {"number": waiting.number})
-        version = self._versions.get(waiting.generation, waiting.version) + 1
-        self._versions[waiting.generation] = version
-        self.transaction.write(RENEW_GENERATION, {"id": waiting.generation, "version": version})
-        return await self._put(organization, waiting.generation, version, plan.placements)
+    async def place_waiting(self, plans: Sequence[tuple[Waiting, Plan]]) -> list[WasteStored]:
+        """Place what waited, or parts of it: each a new version of its generation."""
+        present = await self.present()
+        stock = present.change_stock()
+        shrunk, removed, renewed, put = [], [], {}, []
+        for waiting, plan in plans:
+            left = plan.unplaced.get(waiting.kind, Decimal(0))
+            stock.stop_waiting(waiting.organization, waiting.kind, waiting.amount - left)
+            if left:
+                shrunk.append({"number": waiting.number, "amount": left})
+            else:
+                removed.append({"number": waiting.number})
+            version = self._versions.get(waiting.generation, waiting.version) + 1
+            self._versions[waiting.generation] = renewed[waiting.generation] = version
+            put.append((present.network.by_id[waiting.organization], waiting.generation, version, plan))
+        self._write_all(SHRINK_WAITING, shrunk)
+        self._write_all(REMOVE_WAITING, removed)
+        self._write_all(
+            RENEW_GENERATION, [{"id": id_, "version": version} for id_, version in renewed.items()]
+        )
+        return await self._put(put)
 
-    async def _put(
-        self, organization: Place, generation: UUID, version: int, placements: Iterable[Placement]
-    ) -> list[WasteStored]:
+    async def _put(self, plans: Sequence[tuple[Place, UUID, int, Plan]]) -> list[WasteStored]:
+        """Store what is planned for generations in these versions; a storage's row is written once."""
         stock = (await self.present()).change_stock()
-        stored = []
-        for placement in placements:
-            where = {
-                "storage": placement.storage_id,
-                "kind": placement.kind,
-                "amount": placement.amount,
-            }
-            self.transaction.write(FILL_STORAGE, where)
-            self.transaction.write(
-                INSERT_PLACEMENT,
-                {
-                    **where,
-                    "generation": generation,
-                    "distance_metres": placement.distance_metres,
-                    "stored_at": self.now,
-                },
-            )
-            stored.append(
-                WasteStored(
-                    generation_id=generation,
-                    generation_version=version,
-                    organization=organization.name,
-                    organization_id=organization.id,
-                    storage_version=stock.put(placement),
-                    **placement.model_dump(),
+        rows, stored = [], []
+        filled: dict[tuple[UUID, str], list[Decimal]] = defaultdict(list)
+        for organization, generation, version, plan in plans:
+            for placement in plan.placements:
+                filled[placement.storage_id, placement.kind].append(placement.amount)
+                rows.append(
+                    {
+                        "generation": generation,
+                        "storage": placement.storage_id,
+                        "kind": placement.kind,
+                        "amount": placement.amount,
+                        "distance_metres": placement.distance_metres,
+                        "stored_at": self.now,
+                    }
                 )
-            )
+                stored.append(
+                    WasteStored(
+                        generation_id=generation,
+                        generation_version=version,
+                        organization=organization.name,
+                        organization_id=organization.id,
+                        storage_version=stock.put(placement),
+                        **placement.model_dump(),
+                    )
+                )
+        self._write_all(
+            FILL_STORAGE,
+            [
+                {"storage": storage, "kind": kind, "amount": sum(amounts), "count": len(amounts)}
+                for (storage, kind), amounts in filled.items()
+            ],
+        )
+        self._write_all(INSERT_PLACEMENT, rows)
         return stored
+
+    def _write_all(self, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Rows of one statement in a row leave together."""
+        for row in rows:
+            self.transaction.write(statement, row)
 
     async def get_generation(self, identity: UUID) -> Generation:
         rows = (await self.transaction.read(GET_GENERATION, {"id": identity})).all()
@@ -180,8 +191,20 @@ class WasteStore:
             raise GenerationNotFound(f"There is no generation {identity}.")
         return _generation(rows)
 
-    async def list_generations(self, organization: UUID, limit: int) -> list[Generation]:
-        rows = await self.transaction.read(LIST_GENERATIONS, {"organization": organization, "limit": limit})
+    async def number_of_generation(self, identity: UUID) -> int:
+        """Generations are numbered in the order in which they came."""
+        number = (await self.transaction.read(NUMBER_OF_GENERATION, {"id": identity})).scalar_one_or_none()
+        if number is None:
+            raise GenerationNotFound(f"There is no generation {identity}.")
+        return int(number)
+
+    async def list_generations(
+        self, organization: UUID, limit: int, before: int | None = None
+    ) -> list[Generation]:
+        rows = await self.transaction.read(
+            LIST_GENERATIONS,
+            {"organization": organization, "limit": limit, "before": before or LAST_NUMBER},
+        )
         return [_generation(list(those)) for _, those in groupby(rows, key=lambda row: row.id)]
 
 

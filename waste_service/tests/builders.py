@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
-from shared.contracts.waste import Placement
+from shared.contracts.waste.generating import Placement
 from shared.messages import new_id
-from waste_service.domain.network import Network, Place
-from waste_service.domain.placement import Plan, Stock, place, placeable
+from waste_service.domain.network import Network, Place, ways
+from waste_service.domain.placement import Plan, Stock, Waiting, place, place_in_turn, placeable
 
 
 def network_of(*roads: str, **capacities: Mapping[str, int]) -> Network:
@@ -67,20 +67,22 @@ class Model:
 
     def add_road(self, origin: Place, destination: Place, metres: int, *, two_way: bool) -> None:
         self.network.add_road(origin, destination, metres, two_way=two_way)
-        while whose := placeable(self.network, self.stock):
-            for generated, kind in self._waiting(whose):
-                waiting = {kind: generated.unplaced.pop(kind)}
-                plan = place(self.network, self.stock, generated.organization, waiting)
-                put_all(self.stock, plan)
-                generated.placements += plan.placements
-                generated.unplaced |= plan.unplaced
-                placed = waiting[kind] - plan.unplaced.get(kind, 0)
-                self.stock.stop_waiting(generated.organization.id, kind, placed)
+        opened = ways(origin, destination, two_way=two_way)
+        whose = placeable(self.network, self.stock, opened)
+        for waiting, plan in place_in_turn(self.network, self.stock, self._waiting(whose)):
+            generated = self.generations[waiting.number]
+            put_all(self.stock, plan)
+            generated.placements += plan.placements
+            generated.unplaced.update(plan.unplaced)
+            if not plan.unplaced:
+                del generated.unplaced[waiting.kind]
+            placed = waiting.amount - plan.unplaced.get(waiting.kind, 0)
+            self.stock.stop_waiting(waiting.organization, waiting.kind, placed)
 
-    def _waiting(self, whose: list[tuple[UUID, str]]) -> list[tuple[Generated, str]]:
+    def _waiting(self, whose: set[tuple[UUID, str]]) -> list[Waiting]:
         return [
-            (generated, kind)
-            for generated in self.generations
-            for kind in generated.unplaced
+            Waiting(number, UUID(int=number), generated.organization.id, kind, amount, 1)
+            for number, generated in enumerate(self.generations)
+            for kind, amount in generated.unplaced.items()
             if (generated.organization.id, kind) in whose
         ]

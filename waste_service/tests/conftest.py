@@ -11,6 +11,7 @@ from infra.local.servers import Servers
 from shared.journal_sql import SqlJournal
 from tests.running import Running
 from waste_service import handlers
+from waste_service.tests.messages import a_road, a_storage, an_organization
 
 _numbers = count(1)
 
@@ -25,3 +26,17 @@ async def running(servers: Servers) -> AsyncIterator[Running]:
     journal = SqlJournal(url, migrations)
     yield Running(journal, handlers, contended=True)
     await journal.close()
+
+
+@pytest.fixture
+async def office(running: Running) -> Running:
+    """An office with a near storage for 5 bio and 5 glass, and a far one for 10 bio."""
+    await running.batch(
+        an_organization(),
+        a_storage("near", bio=5, glass=5),
+        a_storage("far", bio=10),
+        a_road("office", "near", 10),
+        a_road("near", "far", 90),
+    )
+    running.said.clear()
+    return running

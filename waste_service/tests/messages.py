@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from shared.contracts.waste import AddRoad, GenerateWaste, RegisterOrganization, RegisterStorage
+from shared.contracts.waste.generating import GenerateWaste
+from shared.contracts.waste.network import AddRoad, RegisterOrganization, RegisterStorage
 
 
 def an_organization(name: str = "office") -> RegisterOrganization:

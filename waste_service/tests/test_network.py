@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contracts.waste import (
+from shared.contracts.waste.network import (
     KindExists,
     NameLooksLikeId,
     NameTaken,
@@ -54,6 +54,18 @@ def test_waste_never_travels_through_another_organization() -> None:
 
     assert seen_from(network, "office") == [("B", 100)]
     assert seen_from(network, "depot") == [("A", 1)]
+
+
+def test_a_new_road_that_shortens_no_way_leaves_the_known_distances_alone() -> None:
+    network = network_of("office > A 10", "A > B 10", A=BIO, B=BIO)
+    assert seen_from(network, "office") == [("A", 10), ("B", 20)]
+    known = dict(network._distances)
+
+    network.add_road(network.get("office"), network.get("B"), 20, two_way=False)
+
+    assert network._distances == known
+    assert known
+    assert seen_from(network, "office") == [("A", 10), ("B", 20)]
 
 
 def test_a_new_road_shortens_a_way_that_was_known_before() -> None:

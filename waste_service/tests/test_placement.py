@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import permutations, product
 from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waste_service.domain.network import Network
-from waste_service.domain.placement import Plan, Stock, place, storages_in_view
+from waste_service.domain.network import Network, ways
+from waste_service.domain.placement import Plan, Stock, place, placeable, storages_in_view
 from waste_service.tests.builders import Model, add_place, network_of, put_all
 
 
@@ -154,6 +155,30 @@ def test_no_history_overfills_loses_or_leaves_waste_waiting_beside_room(
         for generated in model.generations:
             for storage, _ in model.network.nearest_storages(generated.organization):
                 assert not any(model.stock.room(storage, kind) for kind in generated.unplaced)
+
+
+@settings(max_examples=200)
+@given(steps=STEPS)
+def test_room_for_what_waits_lies_behind_the_next_road_or_nowhere(steps: list[tuple[object, ...]]) -> None:
+    *_, model = [Model(), *histories(steps)]
+
+    for (origin, destination), two_way in product(permutations(model.network.places, 2), (False, True)):
+        network = model.network.copy()
+        network.add_road(origin, destination, 1, two_way=two_way)
+        opened = ways(origin, destination, two_way=two_way)
+        assert placeable(network, model.stock, opened) == placeable_anywhere(network, model.stock)
+
+
+def placeable_anywhere(network: Network, stock: Stock) -> set[tuple[UUID, str]]:
+    """The same by looking at each storage in reach of each organization, whatever was before."""
+    return {
+        (organization, kind)
+        for organization, kind in stock.waiting
+        if any(
+            stock.room(storage, kind) > 0
+            for storage, _ in network.nearest_storages(network.by_id[organization])
+        )
+    }
 
 
 def assert_nothing_is_lost(model: Model) -> None:

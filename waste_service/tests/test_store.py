@@ -8,10 +8,8 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from shared.contracts.waste import (
-    FindStorages,
-    GetStorage,
-)
+from shared.contracts.waste.generating import FindStorages
+from shared.contracts.waste.network import GetStorage
 from tests.running import Running
 from waste_service.store import present
 from waste_service.tests.messages import a_road, a_storage, an_organization, waste
@@ -42,6 +40,18 @@ def statements_on(running: Running) -> list[str]:
     return sent
 
 
+def rows_written_on(running: Running) -> list[tuple[str, int]]:
+    """Each statement that writes, with the number of its rows."""
+    written: list[tuple[str, int]] = []
+
+    @sa.event.listens_for(running.journal.engine.sync_engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, rows: Any, context: Any, many: bool) -> None:
+        if not statement.lstrip().startswith("SELECT"):
+            written.append((statement, len(rows) if many else 1))
+
+    return written
+
+
 async def test_a_batch_of_generations_costs_a_handful_of_statements(office: Running) -> None:
     await office.ask(WASTE)
     sent = statements_on(office)
@@ -50,6 +60,20 @@ async def test_a_batch_of_generations_costs_a_handful_of_statements(office: Runn
 
     assert len(sent) <= 6, sent
     assert (await office.ask(GetStorage(storage="A"))).room == {"bio": Decimal(35)}
+
+
+async def test_placing_what_waited_costs_a_handful_of_statements_and_a_storage_is_written_once(
+    office: Running,
+) -> None:
+    await office.batch(an_organization("elsewhere"), *[waste("elsewhere", bio=1, glass=1)] * 60)
+    written = rows_written_on(office)
+
+    await office.ask(a_road("elsewhere", "A"))
+
+    assert (await office.ask(GetStorage(storage="A"))).version == 61
+    assert len(written) <= 7, written
+    [of_storages] = [rows for statement, rows in written if "UPDATE capacities" in statement]
+    assert of_storages == 1
 
 
 async def test_what_a_rollback_undid_is_not_remembered(office: Running) -> None:
@@ -124,7 +148,7 @@ async def test_only_the_last_four_versions_are_remembered(office: Running) -> No
     assert len(present.STOCKS) == 4
 
 
-async def test_batches_of_two_processes_never_overfill(office: Running) -> None:
+async def test_batches_at_the_same_time_never_overfill(office: Running) -> None:
     answers = await asyncio.gather(*[office.batch(*[WASTE] * 10) for _ in range(12)])
 
     placed = sum(one.amount for batch in answers for generation in batch for one in generation.placements)

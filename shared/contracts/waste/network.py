@@ -1,16 +1,25 @@
-"""Waste: what waste_service hears, answers and says.
+"""The network: kinds of waste, organizations, storages and roads, as waste_service knows them.
 
 Wherever a message takes the id of an organization or a storage it takes its name as well. Answers and
-events show a place by its name, with its id beside it. Amounts have the unit their users agreed on. A JSON
-number is read as a double (RFC 8259, section 6); an amount sent as a string is read digit by digit.
+events show a place by its name, with its id beside it. Of a key that an object
+has twice the last counts.
 """
 
 from typing import Annotated
 from unicodedata import normalize
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+)
+from pydantic_core import PydanticCustomError
 
+from shared.contracts.waste.amounts import Amounts, KindCode
 from shared.messages import Answer, Command, Event, Name, NotFound, Number, Query, Refusal
 
 
@@ -18,18 +27,19 @@ def _composed(value: object) -> object:
     return normalize("NFC", value) if isinstance(value, str) else value
 
 
-PlaceName = Annotated[Name, BeforeValidator(_composed)]
-"""The name of an organization or a storage, in Unicode's composed form: what looks equal is equal."""
+def _addressable(name: str) -> str:
+    if name in {".", ".."} or "/" in name or "\\" in name:
+        raise PydanticCustomError("place_name", 'A name is not "." or ".." and has no "/" or "\\" in it')
+    return name
+
+
+PlaceName = Annotated[Name, BeforeValidator(_composed), AfterValidator(_addressable)]
+"""The name of an organization or a storage, in Unicode's composed form: canonically equivalent is equal.
+
+Not "." or "..", no "/" and no "\\": an address would mean something else (RFC 3986, 3.3 and 5.2.4).
+"""
 
 IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
-
-KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
-"""The short name of a kind of waste, e.g. `bio`."""
-
-Amount = Annotated[Number, Field(gt=0, le=1_000_000_000, decimal_places=3)]
-"""More than 0, at most 10⁹, at most three places; a JSON number or a string."""
-
-Amounts = Annotated[dict[KindCode, Amount], Field(min_length=1, max_length=100)]
 
 Metres = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 
@@ -44,10 +54,6 @@ class StorageNotFound(NotFound):
 
 class PlaceNotFound(NotFound):
     """There is neither an organization nor a storage with that id or name."""
-
-
-class GenerationNotFound(NotFound):
-    """There is no generation of waste with that id."""
 
 
 class UnknownKind(Refusal):
@@ -130,42 +136,6 @@ class Road(Answer):
     version: int = 1
 
 
-class Placement(Answer):
-    """An amount of one kind that went to one storage, by the way that was shortest at that time."""
-
-    storage: str
-    storage_id: UUID
-    kind: KindCode
-    amount: Number
-    distance_metres: int
-
-
-class Generation(Answer):
-    """What an organization generated at once: amounts = placements + unplaced, for each kind, at any time.
-
-    What is unplaced waits for room; the version grows when some of it is placed later.
-    """
-
-    id: UUID
-    organization: str
-    organization_id: UUID
-    amounts: dict[KindCode, Number]
-    placements: list[Placement]
-    unplaced: dict[KindCode, Number]
-    created_at: AwareDatetime
-    version: int
-
-
-class StorageInView(Answer):
-    """A storage as an organization sees it: how far, how much room. No distance: no road leads there."""
-
-    id: UUID
-    name: str
-    distance_metres: int | None
-    room: dict[KindCode, Number]
-    capacity: dict[KindCode, Number]
-
-
 class Kinds(Answer):
     """All kinds of waste, in the order of their codes."""
 
@@ -188,18 +158,6 @@ class Roads(Answer):
     """All roads, in the order they were added."""
 
     items: list[Road]
-
-
-class Generations(Answer):
-    """What an organization generated, the latest first."""
-
-    items: list[Generation]
-
-
-class StoragesInView(Answer):
-    """All storages, the nearest first, those out of reach last."""
-
-    items: list[StorageInView]
 
 
 class RegisterKind(Command[Kind], queue="waste.register_kind", refusals=(KindExists,)):
@@ -243,18 +201,6 @@ class AddRoad(Command[Road], queue="waste.add_road", refusals=(PlaceNotFound, Ro
     two_way: StrictBool = False
 
 
-class GenerateWaste(
-    Command[Generation],
-    queue="waste.generate_waste",
-    resource="/waste/generations/{id}",
-    refusals=(OrganizationNotFound, UnknownKind),
-):
-    """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
-
-    organization: IdOrName = Field(examples=["ОО 1"])
-    amounts: Amounts = Field(examples=[{"bio": 50}])
-
-
 class GetOrganization(Query[Organization], queue="waste.get_organization", refusals=(OrganizationNotFound,)):
     """Look an organization up."""
 
@@ -265,12 +211,6 @@ class GetStorage(Query[Storage], queue="waste.get_storage", refusals=(StorageNot
     """Look a storage up, with its room by kind."""
 
     storage: IdOrName
-
-
-class GetGeneration(Query[Generation], queue="waste.get_generation", refusals=(GenerationNotFound,)):
-    """Look up where the waste of one generation went."""
-
-    generation: UUID
 
 
 class ListKinds(Query[Kinds], queue="waste.list_kinds"):
@@ -287,19 +227,6 @@ class ListStorages(Query[Storages], queue="waste.list_storages"):
 
 class ListRoads(Query[Roads], queue="waste.list_roads"):
     """List the roads."""
-
-
-class ListGenerations(Query[Generations], queue="waste.list_generations", refusals=(OrganizationNotFound,)):
-    """List what an organization generated, the latest first."""
-
-    organization: IdOrName
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-
-
-class FindStorages(Query[StoragesInView], queue="waste.find_storages", refusals=(OrganizationNotFound,)):
-    """Find what an organization sees of all storages: how far each one is, how much room it has."""
-
-    organization: IdOrName
 
 
 class KindRegistered(Event, routing_key="waste.kind_registered"):
@@ -324,27 +251,3 @@ class RoadAdded(Event, routing_key="waste.road_added"):
     """A road was added."""
 
     road: Road
-
-
-class WasteGenerated(Event, routing_key="waste.waste_generated"):
-    """An organization generated waste; the first placements are in it."""
-
-    generation: Generation
-
-
-class WasteStored(Event, routing_key="waste.waste_stored"):
-    """An amount of waste went to a storage: one event for each placement.
-
-    The versions are those of the generation and of the storage after this placement.
-    """
-
-    generation_id: UUID
-    generation_version: int
-    organization: str
-    organization_id: UUID
-    storage: str
-    storage_id: UUID
-    storage_version: int
-    kind: KindCode
-    amount: Number
-    distance_metres: int

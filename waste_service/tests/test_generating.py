@@ -1,40 +1,21 @@
-"""What each message does, refuses and says, on a real database."""
+"""What becomes of waste that is generated, answered, shown and told, on a real database."""
 
 from decimal import Decimal
-from typing import Any
 
-import pytest
-
-from shared.contracts.waste import (
+from shared.contracts.waste.generating import (
     FindStorages,
     Generation,
-    GenerationNotFound,
     GetGeneration,
-    GetOrganization,
-    GetStorage,
-    KindExists,
-    KindRegistered,
     ListGenerations,
-    ListKinds,
-    ListOrganizations,
-    ListRoads,
-    ListStorages,
-    NameLooksLikeId,
-    NameTaken,
-    OrganizationNotFound,
-    OrganizationRegistered,
-    PlaceNotFound,
-    RegisterKind,
-    RoadAdded,
-    RoadExists,
-    RoadToItself,
-    StorageNotFound,
-    StorageRegistered,
-    UnknownKind,
     WasteGenerated,
     WasteStored,
 )
-from shared.messages import Refusal, Request, new_id
+from shared.contracts.waste.network import (
+    GetStorage,
+    ListStorages,
+    RegisterKind,
+    RoadAdded,
+)
 from tests.running import Running
 from waste_service.tests.messages import a_road, a_storage, an_organization, waste
 from waste_service.tests.running import forget
@@ -42,20 +23,6 @@ from waste_service.tests.running import forget
 
 def told(generation: Generation) -> list[tuple[str, str, Decimal, int]]:
     return [(one.kind, one.storage, one.amount, one.distance_metres) for one in generation.placements]
-
-
-@pytest.fixture
-async def office(running: Running) -> Running:
-    """An office with a near storage for 5 bio and 5 glass, and a far one for 10 bio."""
-    await running.batch(
-        an_organization(),
-        a_storage("near", bio=5, glass=5),
-        a_storage("far", bio=10),
-        a_road("office", "near", 10),
-        a_road("near", "far", 90),
-    )
-    running.said.clear()
-    return running
 
 
 async def test_waste_is_placed_answered_looked_up_and_told(office: Running) -> None:
@@ -151,6 +118,17 @@ async def test_a_storage_takes_waste_in_the_batch_that_registers_it(office: Runn
     assert (await office.ask(GetStorage(storage="new"))).room == {"bio": Decimal(6)}
 
 
+async def test_waste_is_generated_in_the_batch_whose_road_places_older_waste(office: Running) -> None:
+    [older] = await office.batch(waste(bio=16))
+    await office.batch(a_storage("new", bio=9))
+
+    *_, younger = await office.batch(a_road("office", "new"), waste(bio=10, glass=1))
+
+    assert told(younger) == [("bio", "new", Decimal(8), 10), ("glass", "near", Decimal(1), 10)]
+    assert (await office.ask(GetGeneration(generation=older.id))).unplaced == {}
+    assert await office.ask(GetGeneration(generation=younger.id)) == younger
+
+
 async def test_waste_of_a_new_kind_is_generated_in_the_batch_that_registers_it(office: Running) -> None:
     *_, generation = await office.batch(
         waste(bio=1), RegisterKind(code="metal", title="металл"), waste(metal=2)
@@ -172,96 +150,19 @@ async def test_an_organization_sees_any_storage(office: Running) -> None:
     ]
 
 
-async def test_an_id_does_wherever_a_name_does(office: Running) -> None:
-    organization = await office.ask(GetOrganization(organization="office"))
-    storage = await office.ask(GetStorage(storage="near"))
-
-    generation = await office.ask(waste(str(organization.id), glass=1))
-    await office.ask(a_road(str(storage.id).upper(), organization.id.hex))
-
-    assert generation.organization == "office"
-    assert await office.ask(GetOrganization(organization=organization.id.urn)) == organization
-    assert await office.ask(GetStorage(storage=str(storage.id))) != storage
-    assert (await office.ask(FindStorages(organization=str(organization.id)))).items[0].id == storage.id
-
-
-async def test_names_are_equal_when_they_look_equal(office: Running) -> None:
-    await office.ask(an_organization("Йод"))
-
-    with pytest.raises(NameTaken):
-        await office.ask(an_organization("  И\u0306од "))
-    assert (await office.ask(GetOrganization(organization="И\u0306од"))).name == "Йод"
-
-
-@pytest.mark.parametrize(
-    ("command", "refusal"),
-    [
-        (an_organization("near"), NameTaken),
-        (a_storage("office", bio=1), NameTaken),
-        (an_organization("0198a3f0-1111-7222-8333-444455556666"), NameLooksLikeId),
-        (a_storage("0198A3F0111172228333444455556666", bio=1), NameLooksLikeId),
-        (a_storage("new", paper=1), UnknownKind),
-        (waste(paper=1), UnknownKind),
-        (waste("nobody", bio=1), OrganizationNotFound),
-        (waste("near", bio=1), OrganizationNotFound),
-        (a_road("office", "nowhere"), PlaceNotFound),
-        (a_road("near", "near"), RoadToItself),
-        (a_road("office", "near"), RoadExists),
-        (a_road("near", "office", two_way=True), RoadExists),
-        (RegisterKind(code="bio", title="био"), KindExists),
-        (GetOrganization(organization="near"), OrganizationNotFound),
-        (GetStorage(storage="office"), StorageNotFound),
-        (GetGeneration(generation=new_id()), GenerationNotFound),
-        (ListGenerations(organization="nobody"), OrganizationNotFound),
-        (FindStorages(organization="near"), OrganizationNotFound),
-    ],
-)
-async def test_what_breaks_a_rule_is_refused_and_changes_nothing(
-    office: Running, command: Request[Any], refusal: type[Refusal]
-) -> None:
-    before = await office.fetch("SELECT * FROM present")
-
-    with pytest.raises(refusal):
-        await office.ask(command)
-
-    assert not office.said
-    assert await office.fetch("SELECT * FROM present") == before
-    assert refusal in type(command).refusals
-
-
-async def test_registrations_are_told_listed_and_in_order(running: Running) -> None:
-    metal, office, storage, road = await running.batch(
-        RegisterKind(code="metal", title="металл"),
-        an_organization(),
-        a_storage("A", metal=1),
-        a_road("A", "office", 7, two_way=True),
-    )
-
-    assert running.said == [
-        KindRegistered(kind=metal),
-        OrganizationRegistered(organization=office),
-        StorageRegistered(storage=storage),
-        RoadAdded(road=road),
-    ]
-    assert [kind.code for kind in (await running.ask(ListKinds())).items] == [
-        "bio",
-        "glass",
-        "metal",
-        "plastic",
-    ]
-    assert (await running.ask(ListOrganizations())).items == [office]
-    assert (await running.ask(ListStorages())).items == [storage]
-    assert (await running.ask(ListRoads())).items == [road]
-
-
 async def test_generations_are_listed_latest_first_whole_and_limited(office: Running) -> None:
     first, second, third = await office.batch(waste(bio=12, glass=1), waste(bio=4), waste(glass=1))
 
     listed = (await office.ask(ListGenerations(organization="office"))).items
     latest = (await office.ask(ListGenerations(organization="office", limit=2))).items
 
+    rest = (await office.ask(ListGenerations(organization="office", before=second.id))).items
+    nothing = (await office.ask(ListGenerations(organization="office", before=first.id))).items
+
     assert listed == [third, second, first]
     assert latest == [third, second]
+    assert rest == [first]
+    assert nothing == []
     assert second.unplaced == {"bio": Decimal(1)}
 
 

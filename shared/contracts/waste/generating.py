@@ -1,0 +1,122 @@
+"""Generating waste: where it goes, what waits, and what an organization sees of the storages."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from shared.contracts.waste.amounts import Amounts, KindCode
+from shared.contracts.waste.network import IdOrName, OrganizationNotFound, UnknownKind
+from shared.messages import Answer, Command, Event, NotFound, Number, Query
+
+
+class GenerationNotFound(NotFound):
+    """There is no generation of waste with that id."""
+
+
+class Placement(Answer):
+    """An amount of one kind that went to one storage, by the way that was shortest at that time."""
+
+    storage: str
+    storage_id: UUID
+    kind: KindCode
+    amount: Number
+    distance_metres: int
+
+
+class Generation(Answer):
+    """What an organization generated at once: amounts = placements + unplaced, for each kind, at any time.
+
+    What is unplaced waits for room; the version grows when some of it is placed later.
+    """
+
+    id: UUID
+    organization: str
+    organization_id: UUID
+    amounts: dict[KindCode, Number]
+    placements: list[Placement]
+    unplaced: dict[KindCode, Number]
+    created_at: AwareDatetime
+    version: int
+
+
+class StorageInView(Answer):
+    """A storage as an organization sees it: how far, how much room. No distance: no road leads there."""
+
+    id: UUID
+    name: str
+    distance_metres: int | None
+    room: dict[KindCode, Number]
+    capacity: dict[KindCode, Number]
+
+
+class Generations(Answer):
+    """What an organization generated, the latest first."""
+
+    items: list[Generation]
+
+
+class StoragesInView(Answer):
+    """All storages, the nearest first, those out of reach last."""
+
+    items: list[StorageInView]
+
+
+class GenerateWaste(
+    Command[Generation],
+    queue="waste.generate_waste",
+    resource="/waste/generations/{id}",
+    refusals=(OrganizationNotFound, UnknownKind),
+):
+    """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
+
+    organization: IdOrName = Field(examples=["ОО 1"])
+    amounts: Amounts = Field(examples=[{"bio": 50}])
+
+
+class GetGeneration(Query[Generation], queue="waste.get_generation", refusals=(GenerationNotFound,)):
+    """Look up where the waste of one generation went."""
+
+    generation: UUID
+
+
+class ListGenerations(
+    Query[Generations],
+    queue="waste.list_generations",
+    refusals=(OrganizationNotFound, GenerationNotFound),
+):
+    """List what an organization generated, the latest first: all of it, or what came before a generation."""
+
+    organization: IdOrName
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    before: UUID | None = None
+
+
+class FindStorages(Query[StoragesInView], queue="waste.find_storages", refusals=(OrganizationNotFound,)):
+    """Find what an organization sees of all storages: how far each one is, how much room it has."""
+
+    organization: IdOrName
+
+
+class WasteGenerated(Event, routing_key="waste.waste_generated"):
+    """An organization generated waste; the first placements are in it."""
+
+    generation: Generation
+
+
+class WasteStored(Event, routing_key="waste.waste_stored"):
+    """An amount of waste went to a storage: one event for each placement.
+
+    The versions are those of the generation and of the storage after this placement.
+    """
+
+    generation_id: UUID
+    generation_version: int
+    organization: str
+    organization_id: UUID
+    storage: str
+    storage_id: UUID
+    storage_version: int
+    kind: KindCode
+    amount: Number
+    distance_metres: int

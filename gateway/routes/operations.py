@@ -6,11 +6,11 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel
 
 from gateway.asking import Ask, location
-from gateway.errors import RETRY_SECONDS, problem_of
+from gateway.errors import PROBLEMS, RETRY_SECONDS, problem_of
 from shared.contracts.operations import Operation
 from shared.messages import REQUESTS, Refusal
 
-router = APIRouter(prefix="/operations", tags=["operations"])
+router = APIRouter(prefix="/operations", tags=["operations"], responses=PROBLEMS)
 
 
 class OperationView(BaseModel):

@@ -108,6 +108,8 @@ class Batches:
 
     async def _settle_singly(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in random.sample(deliveries, len(deliveries)):
+            if delivery.lost:
+                continue  # it does not run, so it is no start
             if delivery.raw.redelivered and await self._starts(delivery) > MOST_STARTS:
                 await self.recovery.deadly(delivery)
             else:

@@ -50,7 +50,7 @@ NOTE_ATTEMPT = """
 INSERT INTO inbox (queue, message_id, actor, attempt, due_at, error) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (queue, message_id) DO UPDATE
 SET attempt = excluded.attempt, due_at = excluded.due_at, error = excluded.error, outcome = NULL,
-    noted_at = now()
+    starts = 0, noted_at = now()
 WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'"""
 
 STRANDED = """

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import aiormq
+import asyncpg
 import pytest
 from pamqp import encode
 from pamqp.commands import Basic
@@ -40,6 +41,38 @@ async def test_a_message_that_kills_its_process_dies_alone(system: System, amqp:
     replica.process.end()
     assert sorted(row["text"] for row in marks) == sorted(f"beside {n}" for n in range(200))
     assert len(letters) == 1
+
+
+async def test_connections_lost_again_and_again_make_nobody_a_suspect(
+    system: System, toy: Replica, amqp: Client
+) -> None:
+    holder = await asyncpg.connect(system.database_url(TOY))
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE marks")
+        for n in range(10):
+            await amqp.publish("toy.mark", {"text": f"often {n}"}, message_id=f"often {n}")
+        for _ in range(4):
+            await eventually(lambda: delivered_anew(system), "all are in hand on a new connection")
+    await holder.close()
+
+    async def all_marked() -> bool:
+        return len(await system.fetch(TOY, "SELECT 1 FROM marks WHERE text LIKE 'often %'")) == 10
+
+    await eventually(all_marked, "all are done")
+    assert await dead(system, "often") == []
+
+
+async def delivered_anew(system: System) -> bool:
+    """Close the toy's consuming connection once all ten are delivered on it."""
+    async with system.management() as page:
+        connections = (await page.get(f"/api/vhosts/{system.name}/connections")).json()
+        for connection in connections:
+            if connection["client_properties"].get("connection_name") != "toy consumes":
+                continue
+            channels = (await page.get(f"/api/connections/{connection['name']}/channels")).json()
+            if sum(channel.get("messages_unacknowledged", 0) for channel in channels) >= 10:
+                return (await page.delete(f"/api/connections/{connection['name']}")).is_success
+    return False
 
 
 async def test_a_header_that_amqp_cannot_hold_again_does_not_lose_its_command(

@@ -5,20 +5,24 @@ A command gets its key, its operation and its patience here, from its contract a
 
 import asyncio
 import re
+from http import HTTPStatus
+from time import monotonic
 from typing import Annotated, Any, cast
 from urllib.parse import quote
 
+import orjson
 from fastapi import Depends, Request, Response
 
 import shared.messages
+from gateway.cache import LIFE, Cache, Entry
 from gateway.conditions import entity_tag, names, version_in
 from gateway.errors import Accepted, NotModified
 from gateway.operations import OperationKey, Operations
 from gateway.preferences import key_in, message_id_for, preference_in
-from shared.asking import NotAnsweredYet, RequestClient
+from shared.asking import Answered, NotAnsweredYet, RequestClient
 from shared.contracts.operations import GetOperation, Operation
 from shared.health import Dependency
-from shared.messages import Answer, AnswerType, Command, Conditional, Page, Unavailable
+from shared.messages import REQUESTS, AnswerType, Command, Conditional, Page, Resource, Unavailable
 
 ANONYMOUS = "anonymous"
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -28,9 +32,8 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 class Asker:
     """One HTTP request's way to the services. `headers` go with its answer, whatever that will be."""
 
-    def __init__(self, http: Request, response: Response):
+    def __init__(self, http: Request):
         self.http = http
-        self.response = response
         self.gateway: Gateway = http.app.state.gateway
         self.headers: dict[str, str] = {}
         http.state.answer_headers = self.headers
@@ -38,26 +41,58 @@ class Asker:
         self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
 
     async def __call__(self, request: shared.messages.Request[AnswerType]) -> AnswerType:
-        """The owner's answer. Raises the refusal it sent, `Unavailable`, and for commands `Accepted`."""
+        """The owner's answer, as it came: JSON of what the type says, on its way out.
+
+        Raises the refusal it sent, `Unavailable`, for queries `NotModified`, for commands `Accepted`.
+        """
         if isinstance(request, Command):
-            answer = await self._command(request)
+            body = await self._command(request)
+        elif issubclass(request.answer, Resource):
+            body = await self._resource(request)
         else:
-            answer = await self._query(request)
-        self.response.headers.update(self.headers)
-        return cast(AnswerType, answer)
+            body = await self._list(request)
+        return cast(AnswerType, self._response(body))
 
-    async def _query(self, query: shared.messages.Request[Any]) -> Answer:
-        """A resource goes with its entity tag, a page with a link to the next. May raise `NotModified`."""
-        answer = await self._ask(query, wait=self.gateway.wait)
-        if isinstance(answer, Page) and answer.next_cursor:
-            self.headers["link"] = next_page(self.http, answer.next_cursor)
-        if tag := entity_tag(answer):
-            self.headers["etag"] = tag
-            if names(self.http.headers.get("if-none-match", ""), tag):
-                raise NotModified
-        return answer
+    def _response(self, body: bytes) -> Response:
+        status = self.http.scope["route"].status_code or HTTPStatus.OK
+        if status == HTTPStatus.NO_CONTENT:
+            return Response(status_code=status, headers=self.headers)
+        return Response(body, status, self.headers, media_type="application/json")
 
-    async def _command(self, command: Command[Any]) -> Answer:
+    async def _list(self, query: shared.messages.Request[Any]) -> bytes:
+        """A page goes with a link to the next."""
+        answered = await self._ask(query, wait=self.gateway.wait)
+        if issubclass(query.answer, Page) and (cursor := orjson.loads(answered.body)["next_cursor"]):
+            self.headers["link"] = next_page(self.http, cursor)
+        return answered.body
+
+    async def _resource(self, query: shared.messages.Request[Any]) -> bytes:
+        """A resource goes with its entity tag, from the cache (RFC 9211) unless the client wants it fresh."""
+        fresh = "no-cache" in self.http.headers.get("cache-control", "").lower()
+        address = address_of(query)
+        found = None if fresh else await self.gateway.cache.get(address, ANONYMOUS)
+        if found:
+            entry, where = found
+            self.headers["cache-status"] = f"conveyor; hit; detail={where}"
+        else:
+            entry = await self._fetch(query, address)
+            self.headers["cache-status"] = f"conveyor; fwd={'request' if fresh else 'miss'}"
+        tag = self.headers["etag"] = entity_tag(entry.version)
+        self.headers["cache-control"] = "private, no-cache"
+        if names(self.http.headers.get("if-none-match", ""), tag):
+            raise NotModified
+        return entry.body
+
+    async def _fetch(self, query: shared.messages.Request[Any], address: str) -> Entry:
+        dies_at = monotonic() + LIFE
+        answered = await self._ask(query, wait=self.gateway.wait)
+        fields = orjson.loads(answered.body)
+        entry = Entry(fields["version"], answered.visible_to, answered.body, dies_at)
+        if cast(type[Resource], query.answer).address_of(fields["id"]) == address:
+            self.gateway.cache.fill(address, entry)
+        return entry
+
+    async def _command(self, command: Command[Any]) -> bytes:
         headers = self.http.headers
         if isinstance(command, Conditional) and (condition := headers.get("if-match")):
             command = command.model_copy(update={"expected_version": version_in(condition)})
@@ -69,41 +104,68 @@ class Asker:
         self.headers["link"] = f'<{operation}>; rel="monitor"'
         if preference.applied:
             self.headers["preference-applied"] = preference.applied
+        dies_at = monotonic() + LIFE
         try:
-            answer = await self._ask(command, wait=preference.wait, message_id=message_id)
+            answered = await self._ask(command, wait=preference.wait, message_id=message_id)
         except NotAnsweredYet:
             raise Accepted(operation) from None
-        if command.resource:
-            self.headers["location"] = location(command, answer)
-            if tag := entity_tag(answer):
-                self.headers["etag"] = tag
-        return answer
+        self._learn(command, answered, dies_at)
+        return answered.body
+
+    def _learn(self, command: Command[Any], answered: Answered, dies_at: float) -> None:
+        """What a command brought about is told to the cache before anybody hears of it."""
+        cache = self.gateway.cache
+        if answered.versions is None:
+            cache.forget()
+        for address, version in (answered.versions or {}).items():
+            cache.told(address, version)
+        if not issubclass(command.answer, Resource):
+            return
+        fields = orjson.loads(answered.body)
+        address, version = command.answer.address_of(fields["id"]), fields["version"]
+        cache.told(address, version)
+        if command.removes:
+            return
+        self.headers["location"], self.headers["etag"] = address, entity_tag(version)
+        if not answered.repeated:
+            cache.fill(address, Entry(version, answered.visible_to, answered.body, dies_at))
 
     async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
         """Which command an operation is about, and what has become of it."""
         key = self.gateway.operations.read(operation, ANONYMOUS)
         query = GetOperation(command_queue=key.queue, message_id=key.message_id)
         queue = GetOperation.queue.replace("*", key.owner)
-        return key, cast(Operation, await self._ask(query, wait=self.gateway.wait, queue=queue))
+        answered = await self._ask(query, wait=self.gateway.wait, queue=queue)
+        found = Operation.model_validate_json(answered.body)
+        if found.state == "done" and (address := address_in(key.queue, found.answer)):
+            self.gateway.cache.told(address, found.answer["version"])
+        return key, found
 
-    async def _ask(self, request: shared.messages.Request[Any], **how: Any) -> Answer:
+    async def _ask(self, request: shared.messages.Request[Any], **how: Any) -> Answered:
         answered = await self.gateway.ask(request, traceparent=self.traceparent, **how)
         if answered.repeated:
             self.headers["idempotency-replayed"] = "true"
-        return cast(Answer, answered.answer)
+        return answered
 
 
-async def _asker(http: Request, response: Response) -> Asker:  # async: FastAPI sends others to a thread
-    return Asker(http, response)
+async def _asker(http: Request) -> Asker:  # async: FastAPI sends others to a thread
+    return Asker(http)
 
 
 Ask = Annotated[Asker, Depends(_asker)]
 
 
-def location(command: Command[Any] | type[Command[Any]], answer: Any) -> str:
-    """Where the resource that a command was answered with can be looked up."""
-    fields = answer if isinstance(answer, dict) else dict(answer)
-    return command.resource.format(**fields)
+def address_of(query: shared.messages.Request[Any]) -> str:
+    """Where the resource is that is asked for by its id. By its name it is never kept."""
+    [asked] = vars(query).values()
+    return cast(type[Resource], query.answer).address_of(asked)
+
+
+def address_in(queue: str, answer: dict[str, Any]) -> str:
+    """Where the resource is that a command of this queue was answered with; empty where it is none."""
+    command = REQUESTS.get(queue)
+    is_resource = command is not None and issubclass(command.answer, Resource)
+    return cast(type[Resource], command.answer).address_of(answer["id"]) if command and is_resource else ""
 
 
 def next_page(http: Request, cursor: str) -> str:
@@ -116,16 +178,23 @@ class Gateway:
     """What all requests of the process share."""
 
     def __init__(
-        self, client: RequestClient, broker: Dependency, operations: Operations, wait: float, most: int
+        self,
+        client: RequestClient,
+        broker: Dependency,
+        cache: Cache,
+        operations: Operations,
+        wait: float,
+        most: int,
     ):
         self.client = client
         self.broker = broker
+        self.cache = cache
         self.operations = operations
         self.wait = wait
         self.most = most
         self.waiting = 0
 
-    async def ask(self, request: shared.messages.Request[Any], **how: Any) -> Any:
+    async def ask(self, request: shared.messages.Request[Any], **how: Any) -> Answered:
         """Refuses at once while the broker does not answer probes: a frozen one would only cost time."""
         if not self.broker.up:
             raise Unavailable("The message broker cannot be reached; try again shortly.")

@@ -1,7 +1,6 @@
 """Conditional requests (RFC 9110, section 13): the version of a resource is its strong entity tag."""
 
 import re
-from typing import Any
 
 from shared.messages import Refusal
 
@@ -17,10 +16,9 @@ class MalformedCondition(Refusal):
     code = "malformed_condition"
 
 
-def entity_tag(answer: Any) -> str:
-    """The entity tag of a single resource; empty for what has no version."""
-    version = getattr(answer, "version", None)
-    return "" if version is None else f'"{version}"'
+def entity_tag(version: int) -> str:
+    """The entity tag of a resource at a version."""
+    return f'"{version}"'
 
 
 def names(if_none_match: str, tag: str) -> bool:

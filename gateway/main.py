@@ -7,12 +7,15 @@ from starlette.routing import Route
 
 from gateway import errors
 from gateway.asking import Gateway
+from gateway.cache import Cache
+from gateway.event_line import EventLine
 from gateway.limits import BodyLimit
 from gateway.metrics import HttpMetrics
 from gateway.operations import Operations
 from gateway.routes import operations as operation_routes
 from gateway.routes import tasks, waste
 from gateway.settings import GatewaySettings
+from gateway.valkey_level import ValkeyLevel
 from shared.asking import RequestClient
 from shared.bus import Publisher
 from shared.health import Dependency, Health
@@ -36,15 +39,17 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
 
 async def run(settings: GatewaySettings) -> None:
     publisher = Publisher(settings.rabbitmq_url, "gateway")
-    client = RequestClient(settings.rabbitmq_url, publisher)
+    level = ValkeyLevel(settings.valkey_url) if settings.valkey_url else None
+    cache = Cache(settings.cache_bytes, lambda: broker.up and client.hears, level)
+    client = RequestClient(settings.rabbitmq_url, publisher, also=EventLine(cache).open)
     broker = Dependency("broker", client.probe)
-    health = Health([broker])
+    health = Health([broker, *([level.dependency] if level else [])])
     operations = Operations(settings.secret.get_secret_value(), settings.operation_hours * 3600)
-    gateway = Gateway(client, broker, operations, settings.wait_seconds, settings.waiting_requests)
+    gateway = Gateway(client, broker, cache, operations, settings.wait_seconds, settings.waiting_requests)
     background = [
         asyncio.create_task(publisher.link.keep_open(), name="publishing"),
         asyncio.create_task(client.link.keep_open(), name="answers"),
-        asyncio.create_task(broker.keep_probing(), name="broker"),
+        *(asyncio.create_task(one.keep_probing(), name=one.name) for one in health.dependencies),
     ]
     health.stage = "running"
     async with http_door(build_app(settings, gateway, health), settings.http_host, settings.http_port):
@@ -54,6 +59,8 @@ async def run(settings: GatewaySettings) -> None:
             await gateway.drained(settings.grace_seconds)
         finally:
             await end(*background)
+            if level:
+                await level.close()
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from secrets import token_hex
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from shared.process import ProcessSettings
+from shared.process import ProcessSettings, shared_setting
 
 
 class GatewaySettings(ProcessSettings):
@@ -20,3 +20,7 @@ class GatewaySettings(ProcessSettings):
     wait_seconds: float = 5.0
     body_bytes: int = 1024 * 1024
     waiting_requests: int = 1000
+    valkey_url: str = shared_setting("VALKEY_URL", "")
+    """Where replicas share what they keep, e.g. `valkey://:password@host:6379/0`; empty: each for itself."""
+    cache_bytes: int = 32 * 1024 * 1024
+    """What the cache may take in memory; with 0 every read asks the owner."""

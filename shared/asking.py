@@ -7,11 +7,13 @@ sent again under the same id when a lost connection is back, and whoever gave up
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, cast
+from typing import Any
 from uuid import uuid4
 
+import orjson
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError, PublishError
@@ -28,7 +30,8 @@ from shared.bus import (
     Unsendable,
     retrieve,
 )
-from shared.messages import AnswerType, Command, Invalid, Refusal, Request, Unavailable
+from shared.handling import EVERYBODY
+from shared.messages import Command, Invalid, Refusal, Request, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -48,32 +51,55 @@ class AnswersLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(Generic[AnswerType]):
-    """An answer, and whether the command had been answered with it before."""
+class Answered:
+    """An answer as it came: JSON, and whether the command had been answered with it before.
 
-    answer: AnswerType
+    `versions`: what else the command brought to a new version, by address; None for more than can be told.
+    """
+
+    body: bytes
     repeated: bool
+    visible_to: tuple[str, ...]
+    versions: dict[str, int] | None
+
+    @classmethod
+    def of(cls, message: DeliveredMessage) -> "Answered":
+        headers: dict[str, Any] = message.header.properties.headers or {}
+        return cls(
+            message.body,
+            "repeated" in headers,
+            tuple(headers.get("visible-to", EVERYBODY)),
+            orjson.loads(headers.get("versions", "{}")),
+        )
 
 
 class RequestClient:
-    """A process's questions and their answers, matched by correlation id."""
+    """A process's questions and their answers, matched by correlation id.
 
-    def __init__(self, url: str, publisher: Publisher):
+    `also` is called with each new channel that answers are heard on, to hear something else there too.
+    """
+
+    def __init__(self, url: str, publisher: Publisher, also: Callable[[Channel], Awaitable[None]]):
         self.publisher = publisher
-        self.link = Link(url, f"{publisher.process} hears answers", self._opened, self._lost)
+        self.also = also
+        self.link = Link(url, f"{publisher.process} hears", self._opened, self._lost)
         self.queue = f"answers.{publisher.process}.{uuid4().hex[:8]}"
         self.awaited: dict[str, asyncio.Future[DeliveredMessage]] = {}
 
+    @property
+    def hears(self) -> bool:
+        return self.link.channel is not None
+
     async def ask(
         self,
-        request: Request[AnswerType],
+        request: Request[Any],
         *,
         actor: str,
         wait: float,
         message_id: str | None = None,
         traceparent: str = "",
         queue: str = "",
-    ) -> Answered[AnswerType]:
+    ) -> Answered:
         """The answer, or what it was refused with.
 
         `Unavailable`: nothing was done (the broker is away, or nobody has a queue for it). For commands
@@ -85,16 +111,15 @@ class RequestClient:
         )
         try:
             async with asyncio.timeout(wait or CONFIRM_SECONDS):
-                answer = await self._persist(question)
+                message = await self._persist(question)
         except (TimeoutError, Unconfirmed, DeliveryError) as error:
             raise _unanswered(question) from error
-        properties = answer.header.properties
-        repeated = "repeated" in (properties.headers or {})
-        if properties.message_type == "Refusal":
-            refusal = Refusal.from_json(answer.body)
-            refusal.repeated = repeated
+        answered = Answered.of(message)
+        if message.header.properties.message_type == "Refusal":
+            refusal = Refusal.from_json(answered.body)
+            refusal.repeated = answered.repeated
             raise refusal
-        return Answered(cast(AnswerType, request.answer.model_validate_json(answer.body)), repeated)
+        return answered
 
     async def probe(self) -> None:
         """Ask oneself: both connections work, or `Unconfirmed`."""
@@ -177,6 +202,7 @@ class RequestClient:
     async def _opened(self, channel: Channel) -> None:
         await channel.queue_declare(self.queue, exclusive=True, auto_delete=True)
         await channel.basic_consume(self.queue, self._heard, no_ack=True)
+        await self.also(channel)
 
     def _lost(self, channel: Channel) -> None:
         for answered in self.awaited.values():

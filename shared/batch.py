@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
-from shared.delivery import Delivery, Unsettled, send_answer
+from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer
 from shared.handling import Work
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, Refusal, new_id
@@ -211,6 +211,7 @@ class Batches:
             raise _Spoiled(error) from error
         else:
             body = answer.model_dump_json().encode() if answer is not None else b"null"
+            delivery.answer_headers = headers_of_answer(work, answer)
             batch.said += [_said(event, delivery, work.now) for event in work.said]
             self._note(delivery, Outcome("done", body, delivery.fingerprint), batch)
 

@@ -13,18 +13,23 @@ from typing import Any
 from uuid import uuid4
 
 import aiormq
+import orjson
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
+from pamqp.common import FieldTable
 from pydantic import ValidationError
 
 from shared.bus import Publisher
-from shared.handling import DIRECT, Handler
+from shared.handling import DIRECT, EVERYBODY, Handler, Work
 from shared.journal import Key
-from shared.messages import Invalid
+from shared.messages import Answer, Invalid, Resource
 
 LINE = 200
 """Characters of a field's name, or of what is wrong with it, that a refusal repeats."""
+
+MOST_VERSIONS = 100
+"""An answer's headers have to fit into one frame."""
 
 SPEAK_FOR_OTHERS = ("gateway", "desk_service")
 """Broker users whose word on who acts is believed; RabbitMQ checks `user_id` against the connection."""
@@ -48,6 +53,7 @@ class Delivery:
     fingerprint: bytes
     message: Any = field(default=None)
     headers_travel: bool = True
+    answer_headers: FieldTable = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -129,6 +135,22 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def headers_of_answer(work: Work, answer: Answer | None) -> FieldTable:
+    """What whoever keeps copies must know besides: who may see it, and what else has a new version by now.
+
+    `versions` is JSON; null stands for more of them than can be told.
+    """
+    headers: FieldTable = {}
+    if work.visible_to != EVERYBODY:
+        headers["visible-to"] = list(work.visible_to)
+    versions = {address: version for event in work.said for address, version in event.versions().items()}
+    if isinstance(answer, Resource):
+        versions.pop(answer.address_of(answer.id), None)
+    if versions:
+        headers["versions"] = orjson.dumps(versions if len(versions) <= MOST_VERSIONS else None).decode()
+    return headers
+
+
 def send_answer(
     publisher: Publisher, delivery: Delivery, kind: str, body: bytes, *, repeated: bool = False
 ) -> None:
@@ -143,7 +165,7 @@ def send_answer(
         app_id=publisher.process,
         user_id=publisher.user,
         timestamp=datetime.now(UTC),
-        headers={"repeated": True} if repeated else None,
+        headers={"repeated": True} if repeated else delivery.answer_headers,
     )
     publisher.publish("", delivery.raw.reply_to, body, properties, mandatory=False)
 

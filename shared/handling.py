@@ -16,6 +16,8 @@ from shared.messages import Answer, Command, Event, Query, Request
 DIRECT = "direct"
 """Who acts when nobody that is trusted with it said so: a person with access to the broker."""
 
+EVERYBODY = ("*",)
+
 
 @dataclass(slots=True)
 class Work:
@@ -30,6 +32,8 @@ class Work:
     conversation: str
     now: datetime
     transaction: Any
+    visible_to: tuple[str, ...] = EVERYBODY
+    """Actors that may see the answer too, for whoever keeps a copy of it."""
     said: list[Event] = field(default_factory=list)
 
     def say(self, *events: Event) -> None:

@@ -29,10 +29,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass
 class Dependency:
-    """Something this process needs, and what the last probe of it found."""
+    """Something this process works with, and what the last probe of it found.
+
+    A process that does not need it is ready without.
+    """
 
     name: str
     probe: Callable[[], Awaitable[None]]
+    needed: bool = True
     up: bool = False
     reason: str = "not probed yet"
     since: float = field(default_factory=monotonic)
@@ -46,12 +50,16 @@ class Dependency:
         try:
             await self.probe()
         except (Unconfirmed, StoreAway, Conflict) as error:
-            self._note(False, str(error)[:200])
+            self.failed(str(error))
         except Exception as error:
             log.exception("probing %s", self.name)
-            self._note(False, repr(error)[:200])
+            self.failed(repr(error))
         else:
             self._note(True, "")
+
+    def failed(self, reason: str) -> None:
+        """It did not do what was asked of it: it counts as down until a probe succeeds."""
+        self._note(False, reason[:200])
 
     def _note(self, up: bool, reason: str) -> None:
         if up != self.up:
@@ -73,7 +81,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        return self.stage == "running" and all(dependency.up for dependency in self.dependencies)
+        return self.stage == "running" and all(one.up for one in self.dependencies if one.needed)
 
     def report(self) -> dict[str, Any]:
         return {

@@ -109,6 +109,28 @@ class Answer(Message):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class Resource(Answer):
+    """An answer with an address of its own: the same `id` there for good, a higher `version` at each change.
+
+    The owner says every new version in an event, so that whoever keeps copies knows the old ones for old.
+    """
+
+    path: ClassVar[str]
+
+    id: UUID
+    version: int
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, *, path: str = "", **kwargs: Any) -> None:
+        """`path`: the form of its address, e.g. `/tasks/{id}`."""
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.path = path
+
+    @classmethod
+    def address_of(cls, id: object) -> str:  # noqa: A002
+        return cls.path.format(id=id)
+
+
 class Page(Answer):
     """Part of a list. The same query with `next_cursor` as its cursor brings what follows; null: nothing."""
 
@@ -125,23 +147,20 @@ class Request(Message, Generic[AnswerType]):
 
     queue: ClassVar[str]
     answer: ClassVar[type[Answer]]
-    resource: ClassVar[str] = ""
     refusals: ClassVar[tuple[type[Refusal], ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(
         cls,
+        *,
         queue: str = "",
         refusals: tuple[type[Refusal], ...] = (),
-        resource: str = "",
         **kwargs: Any,
     ) -> None:
-        """`resource`: where the answer can be looked up, as a path with its fields, e.g. `/tasks/{id}`."""
         super().__pydantic_init_subclass__(**kwargs)
         if not queue:
             return
         cls.queue = queue
-        cls.resource = resource
         cls.refusals = refusals
         cls.answer = next(
             base.__pydantic_generic_metadata__["args"][0]
@@ -157,6 +176,14 @@ class Request(Message, Generic[AnswerType]):
 
 class Command(Request[AnswerType], Generic[AnswerType]):
     """Asks its owner to change something. Accepted means: exactly one effect, whatever dies on the way."""
+
+    removes: ClassVar[bool] = False
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, *, removes: bool = False, **kwargs: Any) -> None:
+        """`removes`: the resource that it is answered with is gone by then."""
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.removes = removes
 
 
 class Conditional(Message):
@@ -190,6 +217,11 @@ class Event(Message):
     def queue_of(cls, consumer: str) -> str:
         """The queue in which `consumer` hears this event, e.g. `chat.on.identity.user_removed`."""
         return f"{consumer}.on.{cls.routing_key}"
+
+    def versions(self) -> dict[str, int]:
+        """What it tells a new version of: resources by address, with that version."""
+        resources = [value for value in vars(self).values() if isinstance(value, Resource)]
+        return {resource.address_of(resource.id): resource.version for resource in resources}
 
 
 REQUESTS: dict[str, type[Request[Any]]] = {}

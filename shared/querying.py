@@ -9,7 +9,7 @@ import logging
 from datetime import UTC, datetime
 
 from shared.bus import Publisher
-from shared.delivery import Delivery, Unsettled, send_answer
+from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer
 from shared.handling import Work
 from shared.health import Dependency
 from shared.journal import Conflict, Journal, StoreAway, Transaction
@@ -79,6 +79,7 @@ class Queries:
             answer = await delivery.handler.function(delivery.message, work)
             assert answer is not None, "a query has an answer"
             body = answer.model_dump_json().encode()
+            delivery.answer_headers = headers_of_answer(work, answer)
         except (StoreAway, Conflict):
             raise
         except Refusal as refusal:

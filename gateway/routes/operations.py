@@ -5,10 +5,10 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel
 
-from gateway.asking import Ask, location
+from gateway.asking import Ask, address_in
 from gateway.errors import PROBLEMS, RETRY_SECONDS, problem_of
 from shared.contracts.operations import Operation
-from shared.messages import REQUESTS, Refusal
+from shared.messages import REQUESTS, Command, Refusal
 
 router = APIRouter(prefix="/operations", tags=["operations"], responses=PROBLEMS)
 
@@ -34,7 +34,8 @@ async def get_operation(operation: str, ask: Ask, response: Response) -> Operati
 
 
 def view(queue: str, found: Operation) -> OperationView:
-    command: Any = REQUESTS.get(queue)
+    command = REQUESTS.get(queue)
+    gone = command is not None and issubclass(command, Command) and command.removes
     done = found.state == "done"
     given_up = found.state in {"refused", "failed"}
     return OperationView(
@@ -43,6 +44,6 @@ def view(queue: str, found: Operation) -> OperationView:
         next_attempt_at=found.next_attempt_at,
         last_error=found.last_error or None,
         answer=found.answer if done else None,
-        location=location(command, found.answer) if done and command and command.resource else None,
+        location=(address_in(queue, found.answer) or None) if done and not gone else None,
         problem=problem_of(Refusal.from_fields(found.answer)) if given_up else None,
     )

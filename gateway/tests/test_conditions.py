@@ -2,13 +2,7 @@
 
 import pytest
 
-from gateway.conditions import NO_VERSION, MalformedCondition, entity_tag, names, version_in
-from shared.contracts.waste.network import Kind, Kinds
-
-
-def test_the_entity_tag_is_the_version_and_lists_have_none() -> None:
-    assert entity_tag(Kind(code="bio", title="bio", version=7)) == '"7"'
-    assert entity_tag(Kinds(items=[])) == ""
+from gateway.conditions import NO_VERSION, MalformedCondition, names, version_in
 
 
 @pytest.mark.parametrize("header", ['"7"', 'W/"7"', '"1", "7"', '"1",W/"7" , "x"', "*", " * ", '"a, b", "7"'])

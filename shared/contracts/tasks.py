@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from shared.messages import (
-    Answer,
     BadCursor,
     ChangedMeanwhile,
     Command,
@@ -30,6 +29,7 @@ from shared.messages import (
     NotFound,
     Page,
     Query,
+    Resource,
 )
 
 
@@ -103,17 +103,15 @@ class TaskChanges(Message):
     tags: Tags | MISSING | None = MISSING
 
 
-class Task(Answer):
+class Task(Resource, path="/tasks/{id}"):
     """Something to be done. Completed: when it became done, null while it is not."""
 
-    id: UUID
     title: str
     description: str = ""
     status: Status = "open"
     priority: Priority = "normal"
     due_at: AwareDatetime | None = None
     tags: tuple[str, ...] = ()
-    version: int
     created_at: AwareDatetime
     changed_at: AwareDatetime = Field(default_factory=lambda known: known["created_at"])
     completed_at: AwareDatetime | None = None
@@ -126,7 +124,7 @@ class Tasks(Page):
     total: int | None = None
 
 
-class CreateTask(TaskFields, Command[Task], queue="tasks.create_task", resource="/tasks/{id}"):
+class CreateTask(TaskFields, Command[Task], queue="tasks.create_task"):
     """Open a task; a title will do."""
 
 
@@ -134,7 +132,6 @@ class ChangeTask(
     Conditional,
     Command[Task],
     queue="tasks.change_task",
-    resource="/tasks/{id}",
     refusals=(TaskNotFound, ChangedMeanwhile),
 ):
     """Change some fields of a task. Changes that change nothing are answered without a new version."""
@@ -148,7 +145,6 @@ class ReplaceTask(
     Conditional,
     Command[Task],
     queue="tasks.replace_task",
-    resource="/tasks/{id}",
     refusals=(TaskNotFound, ChangedMeanwhile),
 ):
     """Say all fields of a task anew. The same fields again are answered without a new version."""
@@ -160,7 +156,6 @@ class CompleteTask(
     Conditional,
     Command[Task],
     queue="tasks.complete_task",
-    resource="/tasks/{id}",
     refusals=(TaskNotFound, ChangedMeanwhile),
 ):
     """Make a task done. One that is done is answered as it is, without a new version."""
@@ -172,7 +167,6 @@ class ReopenTask(
     Conditional,
     Command[Task],
     queue="tasks.reopen_task",
-    resource="/tasks/{id}",
     refusals=(TaskNotFound, ChangedMeanwhile),
 ):
     """Make a task that is done open again. Any other is answered as it is, without a new version."""
@@ -181,7 +175,11 @@ class ReopenTask(
 
 
 class RemoveTask(
-    Conditional, Command[Task], queue="tasks.remove_task", refusals=(TaskNotFound, ChangedMeanwhile)
+    Conditional,
+    Command[Task],
+    queue="tasks.remove_task",
+    refusals=(TaskNotFound, ChangedMeanwhile),
+    removes=True,
 ):
     """Remove a task. The answer is the task as it was last, with a version of its own."""
 

@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from shared.contracts.waste.amounts import Amounts, KindCode
-from shared.contracts.waste.network import IdOrName, OrganizationNotFound, UnknownKind
-from shared.messages import Answer, Command, Event, NotFound, Number, Query
+from shared.contracts.waste.network import IdOrName, OrganizationNotFound, Storage, UnknownKind
+from shared.messages import Answer, Command, Event, NotFound, Number, Query, Resource
 
 
 class GenerationNotFound(NotFound):
@@ -24,20 +24,18 @@ class Placement(Answer):
     distance_metres: int
 
 
-class Generation(Answer):
+class Generation(Resource, path="/waste/generations/{id}"):
     """What an organization generated at once: amounts = placements + unplaced, for each kind, at any time.
 
     What is unplaced waits for room; the version grows when some of it is placed later.
     """
 
-    id: UUID
     organization: str
     organization_id: UUID
     amounts: dict[KindCode, Number]
     placements: list[Placement]
     unplaced: dict[KindCode, Number]
     created_at: AwareDatetime
-    version: int
 
 
 class StorageInView(Answer):
@@ -65,7 +63,6 @@ class StoragesInView(Answer):
 class GenerateWaste(
     Command[Generation],
     queue="waste.generate_waste",
-    resource="/waste/generations/{id}",
     refusals=(OrganizationNotFound, UnknownKind),
 ):
     """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
@@ -120,3 +117,9 @@ class WasteStored(Event, routing_key="waste.waste_stored"):
     kind: KindCode
     amount: Number
     distance_metres: int
+
+    def versions(self) -> dict[str, int]:
+        return {
+            Generation.address_of(self.generation_id): self.generation_version,
+            Storage.address_of(self.storage_id): self.storage_version,
+        }

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.waste.amounts import Amounts, KindCode
-from shared.messages import Answer, Command, Event, Name, NotFound, Number, Query, Refusal
+from shared.messages import Answer, Command, Event, Name, NotFound, Number, Query, Refusal, Resource
 
 
 def _composed(value: object) -> object:
@@ -100,24 +100,21 @@ class Kind(Answer):
     version: int = 1
 
 
-class Organization(Answer):
+class Organization(Resource, path="/waste/organizations/{id}"):
     """Generates waste."""
 
-    id: UUID
     name: str
     created_at: AwareDatetime
     version: int = 1
 
 
-class Storage(Answer):
+class Storage(Resource, path="/waste/storages/{id}"):
     """Takes the kinds of waste that its capacity lists. Its version grows with each placement in it."""
 
-    id: UUID
     name: str
     capacity: dict[KindCode, Number]
     room: dict[KindCode, Number]
     created_at: AwareDatetime
-    version: int
 
 
 class Road(Answer):
@@ -170,7 +167,6 @@ class RegisterKind(Command[Kind], queue="waste.register_kind", refusals=(KindExi
 class RegisterOrganization(
     Command[Organization],
     queue="waste.register_organization",
-    resource="/waste/organizations/{id}",
     refusals=(NameTaken, NameLooksLikeId),
 ):
     """Register an organization."""
@@ -181,7 +177,6 @@ class RegisterOrganization(
 class RegisterStorage(
     Command[Storage],
     queue="waste.register_storage",
-    resource="/waste/storages/{id}",
     refusals=(NameTaken, NameLooksLikeId, UnknownKind),
 ):
     """Register a storage; a kind that its capacity does not list is not taken."""

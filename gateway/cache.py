@@ -1,0 +1,165 @@
+"""Single resources, kept close: never one that is older than what this replica has been told.
+
+What it has been told are versions, by the events and by the answers to its own commands. Each leaves a
+tombstone: below its version nothing is kept or served, from memory or from the level that replicas share.
+Nothing is served while events cannot be heard, and nothing lives longer than 30 s after its owner was asked.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from prometheus_client import Counter, Gauge
+
+LIFE = 30.0
+"""Seconds from asking the owner to the end of what it answered."""
+TOMBSTONE_LIFE = LIFE + 1
+"""Seconds; what was asked before the version of a tombstone existed has died before it, wherever it is."""
+ENTRY_BYTES = 600
+TOMBSTONE_BYTES = 300
+"""What one takes in memory besides its body, about (CPython 3.11)."""
+
+READS = Counter("cache_reads_total", "Reads of single resources, by where they ended.", ["result"])
+REFUSED = Counter("cache_fills_refused_total", "Answers not kept, being older than what was known by then.")
+EVICTED = Counter("cache_evictions_total", "Entries and tombstones given up for room.", ["what"])
+BYTES = Gauge("cache_bytes", "What the cache takes in this process's memory, about.")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A resource as its owner answered it: JSON, its version, and who may see it. `dies_at` is monotonic."""
+
+    version: int
+    visible_to: tuple[str, ...]
+    body: bytes
+    dies_at: float
+
+    def is_for(self, caller: str) -> bool:
+        return "*" in self.visible_to or caller in self.visible_to
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + ENTRY_BYTES
+
+
+class SharedLevel(Protocol):
+    """The level that replicas share. It may forget anything at any time, and refuse what is older."""
+
+    async def get(self, address: str) -> Entry | None:
+        """None as well while it cannot be reached."""
+
+    def put(self, address: str, version: int, entry: Entry | None) -> None:
+        """Keep a tombstone, or an entry, soon. Never waits and never fails."""
+
+
+class Cache:
+    """What one gateway process keeps. `hears` says whether events are heard at this moment."""
+
+    def __init__(self, most_bytes: int, hears: Callable[[], bool], level: SharedLevel | None = None):
+        self.most_bytes = most_bytes
+        self.hears = hears
+        self.level = level
+        self.entries: OrderedDict[str, Entry] = OrderedDict()
+        self.tombstones: dict[str, tuple[int, float]] = {}
+        """Version and time of being told, by address, the earliest told first."""
+        self.bytes = 0
+        self.complete_since = monotonic()
+        """What was asked earlier may be older than something that was not heard, or is forgotten."""
+        self.level_from = self.complete_since + LIFE
+
+    async def get(self, address: str, caller: str) -> tuple[Entry, str] | None:
+        """A resource and the level it was found in, if it may be served to the caller now."""
+        entry, where = await self._find(address)
+        if entry and not entry.is_for(caller):
+            entry, where = None, "hidden"
+        READS.labels(where).inc()
+        return (entry, where) if entry else None
+
+    async def _find(self, address: str) -> tuple[Entry | None, str]:
+        if not self.hears():
+            return None, "deaf"
+        entry = self.entries.get(address)
+        if entry and entry.dies_at > monotonic():
+            self.entries.move_to_end(address)
+            return entry, "memory"
+        entry = await self._from_level(address)
+        return entry, "valkey" if entry else "miss"
+
+    async def _from_level(self, address: str) -> Entry | None:
+        if self.level is None or monotonic() < self.level_from:
+            return None
+        entry = await self.level.get(address)
+        if entry is None or not self.hears() or monotonic() < self.level_from:
+            return None
+        return entry if self._keep(address, entry) else None
+
+    def fill(self, address: str, entry: Entry) -> None:
+        """Keep what the owner answered, unless it is older than what has been told since."""
+        if not self.hears() or entry.dies_at - LIFE < self.complete_since:
+            REFUSED.inc()
+        elif self._keep(address, entry) and self.level:
+            self.level.put(address, entry.version, entry)
+
+    def _keep(self, address: str, entry: Entry) -> bool:
+        known = self.entries.get(address)
+        told, _ = self.tombstones.get(address, (0, 0.0))
+        if entry.version < max(told, known.version if known else 0):
+            REFUSED.inc()
+            return False
+        self._drop(address)
+        if entry.size <= self.most_bytes:
+            self.entries[address] = entry
+            self._count(entry.size)
+        return True
+
+    def told(self, address: str, version: int) -> None:
+        """There is this version, by an event or by the answer to a command: what is older is never served."""
+        known, _ = self.tombstones.get(address, (0, 0.0))
+        if version <= known:
+            return
+        self._bury(address)
+        self.tombstones[address] = version, monotonic()
+        self._count(TOMBSTONE_BYTES)
+        entry = self.entries.get(address)
+        if entry and entry.version < version:
+            self._drop(address)
+        if self.level:
+            self.level.put(address, version, None)
+
+    def forget(self) -> None:
+        """Something changed that was not told: begin anew, and leave what others keep until that is dead."""
+        self.entries.clear()
+        self.bytes = TOMBSTONE_BYTES * len(self.tombstones)
+        self._incomplete_before(monotonic())
+
+    def _incomplete_before(self, time: float) -> None:
+        self.complete_since = max(self.complete_since, time)
+        self.level_from = max(self.level_from, time + LIFE)
+
+    def _drop(self, address: str) -> None:
+        if entry := self.entries.pop(address, None):
+            self.bytes -= entry.size
+
+    def _bury(self, address: str) -> None:
+        if self.tombstones.pop(address, None):
+            self.bytes -= TOMBSTONE_BYTES
+
+    def _count(self, more: int) -> None:
+        """Make room: of dead tombstones, then of the entries least used, then of old tombstones."""
+        self.bytes += more
+        while self.tombstones and self._oldest_told() < monotonic() - TOMBSTONE_LIFE:
+            self._bury(next(iter(self.tombstones)))
+        while self.bytes > self.most_bytes and self.entries:
+            _, entry = self.entries.popitem(last=False)
+            self.bytes -= entry.size
+            EVICTED.labels("entry").inc()
+        while self.bytes > self.most_bytes and self.tombstones:
+            self._incomplete_before(self._oldest_told())
+            self._bury(next(iter(self.tombstones)))
+            EVICTED.labels("tombstone").inc()
+        BYTES.set(self.bytes)
+
+    def _oldest_told(self) -> float:
+        return next(iter(self.tombstones.values()))[1]

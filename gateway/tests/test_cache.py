@@ -1,0 +1,180 @@
+"""What the cache keeps, serves and refuses, told by hand what events and answers tell."""
+
+import pytest
+
+from gateway import cache as module
+from gateway.cache import ENTRY_BYTES, LIFE, TOMBSTONE_LIFE, Cache, Entry
+
+TASK = "/tasks/1"
+ROOM = 10 * ENTRY_BYTES
+
+
+class Clock:
+    """Time as the cache sees it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def cache(clock: Clock) -> Cache:
+    return Cache(ROOM, lambda: True)
+
+
+def an_entry(version: int, clock: Clock, *visible_to: str) -> Entry:
+    return Entry(version, visible_to or ("*",), b"{}", clock.now + LIFE)
+
+
+async def version_in(cache: Cache, address: str = TASK, caller: str = "anybody") -> int | None:
+    found = await cache.get(address, caller)
+    return found[0].version if found else None
+
+
+async def test_what_was_filled_is_served_from_memory(cache: Cache, clock: Clock) -> None:
+    cache.fill(TASK, an_entry(1, clock))
+
+    assert await version_in(cache) == 1
+
+
+async def test_nothing_lives_longer_than_its_life_from_the_asking(cache: Cache, clock: Clock) -> None:
+    entry = an_entry(1, clock)
+    clock.now += LIFE - 1
+    cache.fill(TASK, entry)
+
+    assert await version_in(cache) == 1
+    clock.now += 1
+    assert await version_in(cache) is None
+
+
+async def test_a_new_version_that_was_told_ends_the_old_one(cache: Cache, clock: Clock) -> None:
+    cache.fill(TASK, an_entry(1, clock))
+
+    cache.told(TASK, 2)
+
+    assert await version_in(cache) is None
+
+
+async def test_an_answer_below_what_was_told_is_not_kept(cache: Cache, clock: Clock) -> None:
+    late = an_entry(1, clock)
+    cache.told(TASK, 2)
+
+    cache.fill(TASK, late)
+
+    assert await version_in(cache) is None
+
+
+async def test_the_version_that_was_told_is_kept(cache: Cache, clock: Clock) -> None:
+    cache.told(TASK, 2)
+
+    cache.fill(TASK, an_entry(2, clock))
+
+    assert await version_in(cache) == 2
+
+
+async def test_a_late_answer_does_not_replace_a_newer_one(cache: Cache, clock: Clock) -> None:
+    late = an_entry(1, clock)
+    cache.fill(TASK, an_entry(2, clock))
+
+    cache.fill(TASK, late)
+
+    assert await version_in(cache) == 2
+
+
+async def test_an_older_event_that_comes_late_changes_nothing(cache: Cache, clock: Clock) -> None:
+    cache.told(TASK, 3)
+    cache.fill(TASK, an_entry(3, clock))
+
+    cache.told(TASK, 2)
+
+    assert await version_in(cache) == 3
+
+
+async def test_only_who_may_see_it_is_served(cache: Cache, clock: Clock) -> None:
+    cache.fill(TASK, an_entry(1, clock, "ann", "ben"))
+
+    assert await version_in(cache, caller="ben") == 1
+    assert await version_in(cache, caller="eve") is None
+
+
+async def test_nothing_is_served_or_kept_while_events_are_not_heard(clock: Clock) -> None:
+    hears = True
+    cache = Cache(ROOM, lambda: hears)
+    cache.fill(TASK, an_entry(1, clock))
+
+    hears = False
+    cache.fill("/tasks/2", an_entry(1, clock))
+
+    assert await version_in(cache) is None
+    hears = True
+    assert await version_in(cache, "/tasks/2") is None
+
+
+async def test_after_a_gap_nothing_that_was_asked_before_is_kept(cache: Cache, clock: Clock) -> None:
+    cache.fill(TASK, an_entry(1, clock))
+    asked_before = an_entry(1, clock)
+    clock.now += 1
+
+    cache.forget()
+    cache.fill(TASK, asked_before)
+
+    assert await version_in(cache) is None
+    cache.fill(TASK, an_entry(2, clock))
+    assert await version_in(cache) == 2
+
+
+async def test_the_least_used_goes_first_when_room_is_short(cache: Cache, clock: Clock) -> None:
+    for number in range(9):
+        cache.fill(f"/tasks/{number}", an_entry(1, clock))
+    await version_in(cache, "/tasks/0")
+    for number in range(9, 12):
+        cache.fill(f"/tasks/{number}", an_entry(1, clock))
+
+    assert await version_in(cache, "/tasks/0") == 1
+    assert await version_in(cache, "/tasks/1") is None
+    assert cache.bytes <= ROOM
+
+
+async def test_what_has_no_room_at_all_is_not_kept(cache: Cache, clock: Clock) -> None:
+    cache.fill(TASK, Entry(1, ("*",), b"x" * ROOM, clock.now + LIFE))
+
+    assert await version_in(cache) is None
+    assert cache.bytes == 0
+
+
+async def test_tombstones_take_room_only_as_long_as_something_older_may_come(
+    cache: Cache, clock: Clock
+) -> None:
+    for number in range(10):
+        cache.told(f"/tasks/{number}", 2)
+    clock.now += TOMBSTONE_LIFE + 1
+
+    cache.told(TASK, 3)
+
+    assert list(cache.tombstones) == [TASK]
+
+
+async def test_a_tombstone_given_up_for_room_still_keeps_older_answers_out(
+    cache: Cache, clock: Clock
+) -> None:
+    late = an_entry(1, clock)
+    clock.now += 1
+    cache.told(TASK, 2)
+    clock.now += 1
+    for number in range(100):
+        cache.told(f"/other/{number}", 2)
+    assert TASK not in cache.tombstones
+
+    cache.fill(TASK, late)
+
+    assert await version_in(cache) is None
+    assert cache.bytes <= ROOM

@@ -1,0 +1,101 @@
+"""The cache level that gateway replicas share, in Valkey: a help, never a witness.
+
+Each replica guards itself by what it was told (gateway/cache.py), so Valkey may be away, slow, emptied, or
+back with what it had: reads then go to the owners. Writes of one loop turn leave together, unawaited.
+"""
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import orjson
+from valkey.asyncio import Valkey
+from valkey.exceptions import ValkeyError
+
+from gateway.cache import TOMBSTONE_LIFE, Entry
+from shared.health import Dependency
+from shared.journal import StoreAway
+
+PREFIX = "conveyor:1:"
+"""And the number of the form that entries have, for gateways of two forms at once."""
+PATIENCE = 0.2
+"""Seconds; an owner answers faster than a Valkey that takes longer."""
+PROBE_SECONDS = 2.0
+
+PUT = """
+for i, key in ipairs(KEYS) do
+    local version, life, value = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), ARGV[3 * i]
+    local kept = tonumber(string.match(redis.call('GETRANGE', key, 0, 20), '^%d+') or 0)
+    if version > kept or (version == kept and value ~= '' and redis.call('PTTL', key) < life) then
+        redis.call('SET', key, ARGV[3 * i - 2] .. '\\n' .. value, 'PX', life)
+    end
+end"""
+"""Keep what is not below what is kept. A value is its version; of an entry then its callers and its body."""
+
+
+class ValkeyLevel:
+    """Entries and tombstones of all replicas. Construct it in a running loop."""
+
+    def __init__(self, url: str):
+        self.client: Valkey = Valkey.from_url(
+            url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS
+        )
+        self.script = self.client.register_script(PUT)
+        self.dependency = Dependency("valkey", self.probe, needed=False)
+        self.waiting: dict[str, tuple[int, Entry | None]] = {}
+        self.writing: asyncio.Task[None] | None = None
+
+    async def probe(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self.client.ping()
+        except (ValkeyError, OSError, TimeoutError) as error:
+            raise StoreAway(f"Valkey does not answer: {error}") from None
+
+    async def get(self, address: str) -> Entry | None:
+        if not self.dependency.up:
+            return None
+        asked = monotonic()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                pipeline: Any = self.client.pipeline(transaction=False)
+                value, life = await pipeline.get(PREFIX + address).pttl(PREFIX + address).execute()
+        except (ValkeyError, OSError, TimeoutError) as error:
+            self.dependency.failed(str(error))
+            return None
+        version, _, rest = (value or b"").partition(b"\n")
+        if not rest:
+            return None
+        visible_to, _, body = rest.partition(b"\n")
+        return Entry(int(version), tuple(orjson.loads(visible_to)), body, asked + life / 1000)
+
+    def put(self, address: str, version: int, entry: Entry | None) -> None:
+        if not self.dependency.up:
+            return
+        self.waiting[address] = version, entry
+        if self.writing is None or self.writing.done():
+            self.writing = asyncio.create_task(self._write(), name="writing to Valkey")
+
+    async def _write(self) -> None:
+        while self.waiting:
+            waiting, self.waiting = self.waiting, {}
+            keys = [PREFIX + address for address in waiting]
+            arguments = [part for put in waiting.values() for part in _arguments(*put)]
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self.script(keys=keys, args=arguments)
+            except (ValkeyError, OSError, TimeoutError) as error:
+                self.dependency.failed(str(error))
+                self.waiting.clear()
+
+    async def close(self) -> None:
+        if self.writing:
+            self.writing.cancel()
+        await self.client.aclose()
+
+
+def _arguments(version: int, entry: Entry | None) -> tuple[int, int, bytes]:
+    if entry is None:
+        return version, int(TOMBSTONE_LIFE * 1000), b""
+    life = int((entry.dies_at - monotonic()) * 1000)
+    return version, max(life, 1), orjson.dumps(entry.visible_to) + b"\n" + entry.body

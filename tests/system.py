@@ -29,6 +29,7 @@ PREFIXES = {
 }
 """Of each process's settings; `tests.toy_service` shows the kernel what no real service does on purpose."""
 _numbers = count(1)
+_valkey_databases = count()
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class System:
     replicas: list[Replica] = field(default_factory=list)
     ports: Ports = field(default_factory=Ports)
     migrated: set[str] = field(default_factory=set)
+    valkey_database: int = field(default_factory=lambda: next(_valkey_databases))
 
     async def create(self) -> None:
         async with self.management() as page:
@@ -171,7 +173,9 @@ class System:
         prefix = PREFIXES[service]
         given = {f"{prefix}_{name.upper()}": value for name, value in settings.items()}
         own = {f"{prefix}_RABBITMQ_URL": self.broker_url(user_of(service))}
-        if service != "gateway":
+        if service == "gateway":
+            own["GATEWAY_VALKEY_URL"] = self.servers.valkey.url(self.valkey_database)
+        else:
             own[f"{prefix}_DATABASE_URL"] = self.database_url(service)
         return _environment() | own | given
 

@@ -9,14 +9,24 @@ from urllib.parse import SplitResult, urlsplit
 from infra.local.problems import Problem
 from infra.local.system import Service, System
 
-DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671, "postgresql": 5432, "postgres": 5432}
+DEFAULT_PORTS = {
+    **{"amqp": 5672, "amqps": 5671, "postgresql": 5432, "postgres": 5432},
+    **{"valkey": 6379, "valkeys": 6379, "redis": 6379, "rediss": 6379},
+}
+KINDS = {
+    "RABBITMQ_URL": ("amqp", "amqps"),
+    "DATABASE_URL": ("postgresql", "postgres"),
+    "VALKEY_URL": ("valkey", "valkeys", "redis", "rediss"),
+}
 
 
 def given_servers(system: System, given: Mapping[str, str]) -> dict[str, str]:
     """The URLs that the person gave, by the name of their setting; nobody starts these."""
     own_brokers = [f"{service.prefix}_RABBITMQ_URL" for service in system.services]
     databases = [f"{service.prefix}_DATABASE_URL" for service in system.services if service.database]
-    found = {name: given[name] for name in ["RABBITMQ_URL", *own_brokers, *databases] if given.get(name)}
+    caches = ["VALKEY_URL", *(f"{service.prefix}_VALKEY_URL" for service in system.services if service.cache)]
+    names = ["RABBITMQ_URL", *own_brokers, *databases, *caches]
+    found = {name: given[name] for name in names if given.get(name)}
     for name, url in found.items():
         _check(name, url)
     if "RABBITMQ_URL" not in found and (alone := [name for name in own_brokers if name in found]):
@@ -25,10 +35,12 @@ def given_servers(system: System, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(name: str, url: str) -> None:
-    kinds = ("amqp", "amqps") if name.endswith("RABBITMQ_URL") else ("postgresql", "postgres")
+    kinds = next(kinds for end, kinds in KINDS.items() if name.endswith(end))
     try:
         parts = urlsplit(url)
         named = _names_a_place(parts)
+        if name.endswith("VALKEY_URL"):  # its client knows one host
+            named = bool(parts.hostname and "," not in parts.hostname and parts.port != 0)
     except ValueError:  # a port that is none, or a bracket that is not closed
         named = False
     if not named or parts.scheme.partition("+")[0] not in kinds:

@@ -21,6 +21,7 @@ from infra.local.processes import Process
 from infra.local.rabbitmq import RabbitMQ
 from infra.local.supervision import Supervised
 from infra.local.system import Service, System
+from infra.local.valkey import Valkey
 from infra.local.wiring import Wiring
 
 SERVICES_GRACE_SECONDS = 7.5  # their own is 7
@@ -45,7 +46,7 @@ class Runner:
         self.supervised: list[Supervised] = []
         self.addresses: dict[str, str] = {}
         self._steps: list[Process] = []
-        self._servers: list[PostgreSQL | RabbitMQ] = []
+        self._servers: list[PostgreSQL | RabbitMQ | Valkey] = []
         self._signals = 0
         self._phase = "starting"
         self._ports = Ports(clone.home / "ports.json")
@@ -105,7 +106,10 @@ class Runner:
         self.clone.write_state({**runner, "phase": self._phase, "parts": parts})
 
     def _start_servers(self, wiring: Wiring) -> None:
-        self._servers = [server for server in (wiring.rabbitmq, wiring.postgresql) if server is not None]
+        servers = (wiring.rabbitmq, wiring.postgresql, wiring.valkey)
+        self._servers = [server for server in servers if server is not None]
+        if wiring.caches() and wiring.valkey is None:
+            self.say("There is no Valkey for this platform: it goes on without; VALKEY_URL gives it one.")
         for server in self._servers:
             self.say(f"Starting {server.name} …")
             part = Supervised(server.process, server.start, f"127.0.0.1:{server.port}")
@@ -123,13 +127,16 @@ class Runner:
             raise Problem(f"{server.name} did not start; {server.log.path} ends with:\n  {last}")
 
     def _await_given_servers(self, wiring: Wiring) -> None:
-        """The steps need them; services themselves would wait with backoff."""
+        """The steps need them; services themselves would wait with backoff. Nothing needs Valkey."""
         for name, url in wiring.given_servers.items():
             place = host_and_port(url)
             if place and not self._wait(partial(accepts, place), PATIENCE_SECONDS):
                 why = why_silent(place) or "it is slow to answer"
-                self.say(f"Waiting for {place[0]}:{place[1]}: {why}; start it, or correct {name} in .env …")
-                self._wait(partial(accepts, place))
+                optional = name.endswith("VALKEY_URL")
+                doing = "Going on without" if optional else "Waiting for"
+                self.say(f"{doing} {place[0]}:{place[1]}: {why}; start it, or correct {name} in .env …")
+                if not optional:
+                    self._wait(partial(accepts, place))
 
     def _prepare(self, wiring: Wiring) -> None:
         """The one-shot steps: migrations while RabbitMQ still starts, then the topology."""

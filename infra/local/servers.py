@@ -9,6 +9,7 @@ from pathlib import Path
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
 from infra.local.rabbitmq import RabbitMQ, User
+from infra.local.valkey import Valkey
 
 OPERATOR = User("operator", tags=("administrator",))
 PROCESSES = ("gateway", "task_service", "waste_service")
@@ -16,22 +17,24 @@ PROCESSES = ("gateway", "task_service", "waste_service")
 
 @dataclass(frozen=True)
 class Servers:
-    """PostgreSQL and RabbitMQ, both ready. The broker's users have their name as password."""
+    """PostgreSQL, RabbitMQ and Valkey, all ready. The broker's users have their name as password."""
 
     postgresql: PostgreSQL
     rabbitmq: RabbitMQ
+    valkey: Valkey
     ports: Ports
 
     def stop(self) -> None:
-        """Stop both."""
+        """Stop all three."""
         self.rabbitmq.process.ask_to_end()
         self.postgresql.stop()
         self.rabbitmq.stop()
+        self.valkey.stop()
         self.ports.release()
 
 
 def start_test_servers(directory: Path) -> Servers:
-    """Start both servers with their data in `directory` and wait until they answer; about five seconds."""
+    """Start the servers with their data in `directory` and wait until they answer; about five seconds."""
     ports = Ports()
     postgresql = PostgreSQL(directory / "postgresql", ports.choose_any())
     users = {"operator": OPERATOR, **{name: User(name) for name in PROCESSES}}
@@ -43,12 +46,15 @@ def start_test_servers(directory: Path) -> Servers:
         epmd_port=ports.choose_any(),
         users=users,
     )
-    servers = Servers(postgresql, rabbitmq, ports)
+    valkey = Valkey(directory / "valkey", ports.choose_any(), "valkey")
+    servers = Servers(postgresql, rabbitmq, valkey, ports)
     try:
         servers.rabbitmq.start()
+        servers.valkey.start()
         servers.postgresql.start()
         servers.postgresql.wait_ready()
         servers.rabbitmq.wait_ready()
+        servers.valkey.wait_ready()
     except BaseException:
         servers.stop()
         raise

@@ -16,6 +16,8 @@ def table(system: System, addresses: Mapping[str, str]) -> str:
         rows.append(("RabbitMQ's page", f"{page}  user {user}  password {_password(addresses)}"))
     rows.append(("RabbitMQ", _without_password(addresses["RABBITMQ_URL"])))
     for service in system.services:
+        if valkey := addresses.get(f"{service.prefix}_VALKEY_URL"):
+            rows.append(("Valkey", _without_password(valkey)))
         if service.database:
             rows.append((f"{service.name}", addresses[f"{service.name.upper()}_URL"] + "/metrics"))
             rows.append(("  its store", _without_password(addresses[f"{service.prefix}_DATABASE_URL"])))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from infra.local import valkey
 from infra.local.clone import Clone
 from infra.local.given_servers import given_port, given_servers
 from infra.local.logs import Log
@@ -10,6 +11,7 @@ from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
 from infra.local.rabbitmq import RabbitMQ, User
 from infra.local.system import Service, System
+from infra.local.valkey import Valkey
 
 
 class Wiring:
@@ -23,6 +25,7 @@ class Wiring:
         self.ports = {service.name: self._port(service, ports) for service in system.services}
         self.postgresql = self._postgresql(ports)
         self.rabbitmq = self._rabbitmq(ports)
+        self.valkey = self._valkey(ports)
 
     def _port(self, service: Service, ports: Ports) -> int:
         wanted = given_port(service, self.given)
@@ -47,6 +50,21 @@ class Wiring:
             users=users | {"operator": User(self._password("operator"), tags=("administrator",))},
             log=Log(self.clone.logs / "rabbitmq.log"),
         )
+
+    def _valkey(self, ports: Ports) -> Valkey | None:
+        if not self.caches() or valkey.binary() is None:
+            return None
+        port, log = ports.choose("valkey", 6379), Log(self.clone.logs / "valkey.log")
+        return Valkey(self.clone.home / "valkey", port, self._password("valkey"), log)
+
+    def caches(self) -> list[Service]:
+        """The services that want Valkey and were given none."""
+        return [
+            service for service in self.system.services if service.cache and not self._given_valkey(service)
+        ]
+
+    def _given_valkey(self, service: Service) -> str:
+        return self.given.get(f"{service.prefix}_VALKEY_URL") or self.given.get("VALKEY_URL") or ""
 
     def _password(self, user: str) -> str:
         return remembered(self.clone.home / "passwords" / user)
@@ -74,6 +92,9 @@ class Wiring:
             settings[f"{service.prefix}_SECRET"] = secret or self._password(f"{service.name}_secret")
         if service.database:
             settings[f"{service.prefix}_DATABASE_URL"] = self._database_url(service)
+        if service.cache:
+            embedded = self.valkey.url() if self.valkey else ""
+            settings[f"{service.prefix}_VALKEY_URL"] = self._given_valkey(service) or embedded
         return settings
 
     def operator_url(self) -> str:

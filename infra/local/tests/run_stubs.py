@@ -13,6 +13,7 @@ STUB = (sys.executable, str(Path(__file__).with_name("stub_service.py")))
 if __name__ == "__main__":
     clone = Clone(Path(sys.argv[1]))
     database = "stub" if "with-database" in sys.argv else ""
-    service = Service("stub_service", "STUB", port=20_100, database=database, command=STUB)
+    cache = "with-cache" in sys.argv
+    service = Service("stub_service", "STUB", port=20_100, database=database, cache=cache, command=STUB)
     with clone.locked():
         Runner(clone, System((service,)), screen.say).run()

@@ -11,7 +11,7 @@ from infra.local.health import why_silent
 from infra.local.problems import Problem
 from infra.local.system import Service, System
 
-SERVICE = Service("stub_service", "STUB", port=20_100, database="stub")
+SERVICE = Service("stub_service", "STUB", port=20_100, database="stub", cache=True)
 SYSTEM = System((SERVICE,))
 
 
@@ -26,6 +26,10 @@ SYSTEM = System((SERVICE,))
         ("STUB_DATABASE_URL", "mysql://me:secret@store/stub"),
         ("STUB_DATABASE_URL", "nonsense"),
         ("STUB_DATABASE_URL", "postgresql://me:secret@store:99999/stub"),
+        ("VALKEY_URL", "garbage"),
+        ("VALKEY_URL", "http://:secret@cache"),
+        ("STUB_VALKEY_URL", "valkey://:secret@"),
+        ("STUB_VALKEY_URL", "valkey://:secret@one.example,two.example"),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_by_name_without_its_password(name: str, url: str) -> None:
@@ -43,6 +47,10 @@ def test_a_url_that_cannot_work_is_refused_by_name_without_its_password(name: st
         ("STUB_DATABASE_URL", "postgres://store/stub"),
         ("STUB_DATABASE_URL", "postgresql+asyncpg://me@[::1]:5433/stub"),
         ("STUB_DATABASE_URL", "postgresql:///stub?host=/run/postgresql"),
+        ("VALKEY_URL", "valkey://:with,comma@cache/1"),
+        ("VALKEY_URL", "rediss://me:secret@cache:6380"),
+        ("STUB_VALKEY_URL", "redis://cache"),
+        ("STUB_VALKEY_URL", "valkeys://[::1]"),
     ],
 )
 def test_a_url_that_can_work_is_taken(name: str, url: str) -> None:
@@ -74,6 +82,7 @@ def test_a_port_that_is_none_is_refused_by_name(value: str) -> None:
 def test_a_given_url_without_a_port_means_the_usual_one() -> None:
     assert host_and_port("amqps://broker") == ("broker", 5671)
     assert host_and_port("postgresql+asyncpg://store/stub") == ("store", 5432)
+    assert host_and_port("rediss://cache") == ("cache", 6379)
 
 
 def test_why_nobody_answers_is_told() -> None:

@@ -14,11 +14,14 @@ from pathlib import Path
 import aiormq
 import asyncpg
 import pytest
+from valkey.asyncio import Valkey as Client
+from valkey.exceptions import AuthenticationError
 
 from infra.local import processes, servers
 from infra.local.postgresql import PostgreSQL
 from infra.local.problems import Problem
 from infra.local.servers import Servers, start_test_servers
+from infra.local.valkey import Valkey
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +92,48 @@ def test_the_management_page_opens_for_the_operator_alone(own_servers: Servers) 
     assert _management_status(own_servers, "task_service", "task_service") == 401
 
 
+async def test_valkey_asks_for_its_password_and_is_empty_after_a_restart(own_servers: Servers) -> None:
+    server = own_servers.valkey
+    async with Client.from_url(server.url(1023)) as client:
+        await client.set("cached", "value")
+    async with Client(port=server.port) as stranger:
+        with pytest.raises(AuthenticationError):
+            await stranger.get("cached")
+
+    server.kill()
+    assert not server.answers()
+    server.start()
+    server.wait_ready()
+
+    async with Client.from_url(server.url(1023)) as client:
+        assert await client.get("cached") is None
+
+
+def test_a_frozen_valkey_answers_again_when_thawed(own_servers: Servers) -> None:
+    own_servers.valkey.freeze()
+    assert not own_servers.valkey.answers()
+
+    own_servers.valkey.thaw()
+    own_servers.valkey.wait_ready(10)
+
+
+def test_the_password_of_valkey_is_not_on_its_command_line(own_servers: Servers, tmp_path: Path) -> None:
+    server = Valkey(tmp_path / "folder of words", own_servers.ports.choose_any(), "secret")
+    server.start()
+    server.wait_ready()
+
+    assert "secret" not in " ".join(server.process.command)
+    assert (server.directory / "valkey.conf").stat().st_mode & 0o777 == 0o600
+    server.stop()
+    assert server.process.exit_code == 0
+
+
 def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from infra.local.servers import start_test_servers\n"
         "s = start_test_servers(Path(sys.argv[1]))\n"
-        "print(s.postgresql.process.pid, s.rabbitmq.process.pid, s.rabbitmq.epmd.pid, flush=True)\n"
+        "pids = s.postgresql.process.pid, s.rabbitmq.process.pid, s.rabbitmq.epmd.pid, s.valkey.process.pid\n"
+        "print(*pids, flush=True)\n"
         "time.sleep(600)"
     )
     root = Path(servers.__file__).parents[2]
@@ -102,7 +142,7 @@ def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     ) as parent:
         assert parent.stdout is not None
         known = {int(pid): processes.identity(int(pid)) for pid in parent.stdout.readline().split()}
-        assert all(known.values()) and len(known) == 3
+        assert all(known.values()) and len(known) == 4
 
         os.kill(parent.pid, signal.SIGKILL)
 

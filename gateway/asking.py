@@ -14,7 +14,7 @@ import orjson
 from fastapi import Depends, Request, Response
 
 import shared.messages
-from gateway.cache import LIFE, Cache, Entry
+from gateway.cache import Cache, Entry
 from gateway.conditions import entity_tag, names, version_in
 from gateway.errors import Accepted, NotModified
 from gateway.operations import OperationKey, Operations
@@ -84,10 +84,10 @@ class Asker:
         return entry.body
 
     async def _fetch(self, query: shared.messages.Request[Any], address: str) -> Entry:
-        dies_at = monotonic() + LIFE
+        asked_at = monotonic()
         answered = await self._ask(query, wait=self.gateway.wait)
         fields = orjson.loads(answered.body)
-        entry = Entry(fields["version"], answered.visible_to, answered.body, dies_at)
+        entry = Entry(fields["version"], answered.visible_to, answered.body, asked_at)
         if cast(type[Resource], query.answer).address_of(fields["id"]) == address:
             self.gateway.cache.fill(address, entry)
         return entry
@@ -104,15 +104,15 @@ class Asker:
         self.headers["link"] = f'<{operation}>; rel="monitor"'
         if preference.applied:
             self.headers["preference-applied"] = preference.applied
-        dies_at = monotonic() + LIFE
+        asked_at = monotonic()
         try:
             answered = await self._ask(command, wait=preference.wait, message_id=message_id)
         except NotAnsweredYet:
             raise Accepted(operation) from None
-        self._learn(command, answered, dies_at)
+        self._learn(command, answered, asked_at)
         return answered.body
 
-    def _learn(self, command: Command[Any], answered: Answered, dies_at: float) -> None:
+    def _learn(self, command: Command[Any], answered: Answered, asked_at: float) -> None:
         """What a command brought about is told to the cache before anybody hears of it."""
         cache = self.gateway.cache
         if answered.versions is None:
@@ -128,7 +128,7 @@ class Asker:
             return
         self.headers["location"], self.headers["etag"] = address, entity_tag(version)
         if not answered.repeated:
-            cache.fill(address, Entry(version, answered.visible_to, answered.body, dies_at))
+            cache.fill(address, Entry(version, answered.visible_to, answered.body, asked_at))
 
     async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
         """Which command an operation is about, and what has become of it."""

@@ -2,7 +2,7 @@
 
 What it has been told are versions, by the events and by the answers to its own commands. Each leaves a
 tombstone: below its version nothing is kept or served, from memory or from the level that replicas share.
-Nothing is served while events cannot be heard, and nothing lives longer than 30 s after its owner was asked.
+Nothing is served while events cannot be heard, and nothing outlives `life`, counted from asking its owner.
 """
 
 from collections import OrderedDict
@@ -13,10 +13,8 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
-LIFE = 30.0
-"""Seconds from asking the owner to the end of what it answered."""
-TOMBSTONE_LIFE = LIFE + 1
-"""Seconds; what was asked before the version of a tombstone existed has died before it, wherever it is."""
+TOMBSTONE_OUTLIVES = 1.0
+"""Seconds, for clocks: what was asked before a tombstone's version existed dies before it, wherever it is."""
 ENTRY_BYTES = 600
 TOMBSTONE_BYTES = 300
 """What one takes in memory besides its body, about (CPython 3.11)."""
@@ -29,12 +27,12 @@ BYTES = Gauge("cache_bytes", "What the cache takes in this process's memory, abo
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A resource as its owner answered it: JSON, its version, and who may see it. `dies_at` is monotonic."""
+    """A resource as its owner answered it: JSON, its version, and who may see it. `asked_at` is monotonic."""
 
     version: int
     visible_to: tuple[str, ...]
     body: bytes
-    dies_at: float
+    asked_at: float
 
     def is_for(self, caller: str) -> bool:
         return "*" in self.visible_to or caller in self.visible_to
@@ -44,30 +42,44 @@ class Entry:
         return len(self.body) + ENTRY_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A version that was told: what is below it is old. `told_at` is monotonic."""
+
+    version: int
+    told_at: float
+
+
 class SharedLevel(Protocol):
     """The level that replicas share. It may forget anything at any time, and refuse what is older."""
 
     async def get(self, address: str) -> Entry | None:
         """None as well while it cannot be reached."""
 
-    def put(self, address: str, version: int, entry: Entry | None) -> None:
-        """Keep a tombstone, or an entry, soon. Never waits and never fails."""
+    def put(self, address: str, what: "Entry | Tombstone") -> None:
+        """Keep it, soon. Never waits and never fails."""
 
 
 class Cache:
-    """What one gateway process keeps. `hears` says whether events are heard at this moment."""
+    """What one gateway process keeps: so many bytes of it, each entry so many seconds.
 
-    def __init__(self, most_bytes: int, hears: Callable[[], bool], level: SharedLevel | None = None):
+    `hears` says whether events are heard at this moment.
+    """
+
+    def __init__(
+        self, most_bytes: int, life: float, hears: Callable[[], bool], level: SharedLevel | None = None
+    ):
         self.most_bytes = most_bytes
+        self.life = life
         self.hears = hears
         self.level = level
         self.entries: OrderedDict[str, Entry] = OrderedDict()
-        self.tombstones: dict[str, tuple[int, float]] = {}
-        """Version and time of being told, by address, the earliest told first."""
+        self.tombstones: dict[str, Tombstone] = {}
+        """By address, in the order in which they were told."""
         self.bytes = 0
         self.complete_since = monotonic()
         """What was asked earlier may be older than something that was not heard, or is forgotten."""
-        self.level_from = self.complete_since + LIFE
+        self.level_from = self.complete_since + life
 
     async def get(self, address: str, caller: str) -> tuple[Entry, str] | None:
         """A resource and the level it was found in, if it may be served to the caller now."""
@@ -81,7 +93,7 @@ class Cache:
         if not self.hears():
             return None, "deaf"
         entry = self.entries.get(address)
-        if entry and entry.dies_at > monotonic():
+        if entry and monotonic() < entry.asked_at + self.life:
             self.entries.move_to_end(address)
             return entry, "memory"
         entry = await self._from_level(address)
@@ -97,15 +109,14 @@ class Cache:
 
     def fill(self, address: str, entry: Entry) -> None:
         """Keep what the owner answered, unless it is older than what has been told since."""
-        if not self.hears() or entry.dies_at - LIFE < self.complete_since:
+        if not self.hears() or entry.asked_at <= self.complete_since:
             REFUSED.inc()
         elif self._keep(address, entry) and self.level:
-            self.level.put(address, entry.version, entry)
+            self.level.put(address, entry)
 
     def _keep(self, address: str, entry: Entry) -> bool:
         known = self.entries.get(address)
-        told, _ = self.tombstones.get(address, (0, 0.0))
-        if entry.version < max(told, known.version if known else 0):
+        if entry.version < max(self._version_told(address), known.version if known else 0):
             REFUSED.inc()
             return False
         self._drop(address)
@@ -116,17 +127,21 @@ class Cache:
 
     def told(self, address: str, version: int) -> None:
         """There is this version, by an event or by the answer to a command: what is older is never served."""
-        known, _ = self.tombstones.get(address, (0, 0.0))
-        if version <= known:
+        if version <= self._version_told(address):
             return
+        tombstone = Tombstone(version, monotonic())
         self._bury(address)
-        self.tombstones[address] = version, monotonic()
+        self.tombstones[address] = tombstone
         self._count(TOMBSTONE_BYTES)
         entry = self.entries.get(address)
         if entry and entry.version < version:
             self._drop(address)
         if self.level:
-            self.level.put(address, version, None)
+            self.level.put(address, tombstone)
+
+    def _version_told(self, address: str) -> int:
+        tombstone = self.tombstones.get(address)
+        return tombstone.version if tombstone else 0
 
     def forget(self) -> None:
         """Something changed that was not told: begin anew, and leave what others keep until that is dead."""
@@ -136,7 +151,7 @@ class Cache:
 
     def _incomplete_before(self, time: float) -> None:
         self.complete_since = max(self.complete_since, time)
-        self.level_from = max(self.level_from, time + LIFE)
+        self.level_from = max(self.level_from, time + self.life)
 
     def _drop(self, address: str) -> None:
         if entry := self.entries.pop(address, None):
@@ -149,17 +164,18 @@ class Cache:
     def _count(self, more: int) -> None:
         """Make room: of dead tombstones, then of the entries least used, then of old tombstones."""
         self.bytes += more
-        while self.tombstones and self._oldest_told() < monotonic() - TOMBSTONE_LIFE:
+        dead = monotonic() - self.life - TOMBSTONE_OUTLIVES
+        while self.tombstones and self._first_told().told_at < dead:
             self._bury(next(iter(self.tombstones)))
         while self.bytes > self.most_bytes and self.entries:
             _, entry = self.entries.popitem(last=False)
             self.bytes -= entry.size
             EVICTED.labels("entry").inc()
         while self.bytes > self.most_bytes and self.tombstones:
-            self._incomplete_before(self._oldest_told())
+            self._incomplete_before(self._first_told().told_at)
             self._bury(next(iter(self.tombstones)))
             EVICTED.labels("tombstone").inc()
         BYTES.set(self.bytes)
 
-    def _oldest_told(self) -> float:
-        return next(iter(self.tombstones.values()))[1]
+    def _first_told(self) -> Tombstone:
+        return next(iter(self.tombstones.values()))

@@ -39,8 +39,12 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
 
 async def run(settings: GatewaySettings) -> None:
     publisher = Publisher(settings.rabbitmq_url, "gateway")
-    level = ValkeyLevel(settings.valkey_url) if settings.valkey_url else None
-    cache = Cache(settings.cache_bytes, lambda: broker.up and client.hears, level)
+    level = (
+        ValkeyLevel(settings.valkey_url, settings.cache_seconds)
+        if settings.valkey_url and settings.cache_bytes
+        else None
+    )
+    cache = Cache(settings.cache_bytes, settings.cache_seconds, lambda: broker.up and client.hears, level)
     client = RequestClient(settings.rabbitmq_url, publisher, also=EventLine(cache).open)
     broker = Dependency("broker", client.probe)
     health = Health([broker, *([level.dependency] if level else [])])

@@ -22,5 +22,6 @@ class GatewaySettings(ProcessSettings):
     waiting_requests: int = 1000
     valkey_url: str = shared_setting("VALKEY_URL", "")
     """Where replicas share what they keep, e.g. `valkey://:password@host:6379/0`; empty: each for itself."""
+    cache_seconds: float = Field(30, gt=0, le=30)
     cache_bytes: int = 32 * 1024 * 1024
     """What the cache may take in memory; with 0 every read asks the owner."""

@@ -12,7 +12,7 @@ import orjson
 from valkey.asyncio import Valkey
 from valkey.exceptions import ValkeyError
 
-from gateway.cache import TOMBSTONE_LIFE, Entry
+from gateway.cache import TOMBSTONE_OUTLIVES, Entry, Tombstone
 from shared.health import Dependency
 from shared.journal import StoreAway
 
@@ -36,13 +36,14 @@ end"""
 class ValkeyLevel:
     """Entries and tombstones of all replicas. Construct it in a running loop."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, life: float):
+        self.life = life
         self.client: Valkey = Valkey.from_url(
             url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS
         )
         self.script = self.client.register_script(PUT)
         self.dependency = Dependency("valkey", self.probe, needed=False)
-        self.waiting: dict[str, tuple[int, Entry | None]] = {}
+        self.waiting: dict[str, Entry | Tombstone] = {}
         self.writing: asyncio.Task[None] | None = None
 
     async def probe(self) -> None:
@@ -67,12 +68,12 @@ class ValkeyLevel:
         if not rest:
             return None
         visible_to, _, body = rest.partition(b"\n")
-        return Entry(int(version), tuple(orjson.loads(visible_to)), body, asked + life / 1000)
+        return Entry(int(version), tuple(orjson.loads(visible_to)), body, asked + life / 1000 - self.life)
 
-    def put(self, address: str, version: int, entry: Entry | None) -> None:
+    def put(self, address: str, what: Entry | Tombstone) -> None:
         if not self.dependency.up:
             return
-        self.waiting[address] = version, entry
+        self.waiting[address] = what
         if self.writing is None or self.writing.done():
             self.writing = asyncio.create_task(self._write(), name="writing to Valkey")
 
@@ -80,7 +81,7 @@ class ValkeyLevel:
         while self.waiting:
             waiting, self.waiting = self.waiting, {}
             keys = [PREFIX + address for address in waiting]
-            arguments = [part for put in waiting.values() for part in _arguments(*put)]
+            arguments = [part for what in waiting.values() for part in self._arguments(what)]
             try:
                 async with asyncio.timeout(PROBE_SECONDS):
                     await self.script(keys=keys, args=arguments)
@@ -88,14 +89,14 @@ class ValkeyLevel:
                 self.dependency.failed(str(error))
                 self.waiting.clear()
 
+    def _arguments(self, what: Entry | Tombstone) -> tuple[int, int, bytes]:
+        if isinstance(what, Entry):
+            value, dies_at = orjson.dumps(what.visible_to) + b"\n" + what.body, what.asked_at + self.life
+        else:
+            value, dies_at = b"", what.told_at + self.life + TOMBSTONE_OUTLIVES
+        return what.version, max(1, int((dies_at - monotonic()) * 1000)), value
+
     async def close(self) -> None:
         if self.writing:
             self.writing.cancel()
         await self.client.aclose()
-
-
-def _arguments(version: int, entry: Entry | None) -> tuple[int, int, bytes]:
-    if entry is None:
-        return version, int(TOMBSTONE_LIFE * 1000), b""
-    life = int((entry.dies_at - monotonic()) * 1000)
-    return version, max(life, 1), orjson.dumps(entry.visible_to) + b"\n" + entry.body

@@ -1,11 +1,14 @@
 """What the cache keeps, serves and refuses, told by hand what events and answers tell."""
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway import cache as module
-from gateway.cache import ENTRY_BYTES, LIFE, TOMBSTONE_LIFE, Cache, Entry
+from gateway.cache import ENTRY_BYTES, TOMBSTONE_OUTLIVES, Cache, Entry
 
 TASK = "/tasks/1"
+LIFE = 30.0
 ROOM = 10 * ENTRY_BYTES
 
 
@@ -28,11 +31,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def cache(clock: Clock) -> Cache:
-    return Cache(ROOM, lambda: True)
+    return a_cache(clock, lambda: True)
+
+
+def a_cache(clock: Clock, hears: Callable[[], bool]) -> Cache:
+    cache = Cache(ROOM, LIFE, hears)
+    clock.now += 1
+    return cache
 
 
 def an_entry(version: int, clock: Clock, *visible_to: str) -> Entry:
-    return Entry(version, visible_to or ("*",), b"{}", clock.now + LIFE)
+    return Entry(version, visible_to or ("*",), b"{}", clock.now)
 
 
 async def version_in(cache: Cache, address: str = TASK, caller: str = "anybody") -> int | None:
@@ -108,7 +117,7 @@ async def test_only_who_may_see_it_is_served(cache: Cache, clock: Clock) -> None
 
 async def test_nothing_is_served_or_kept_while_events_are_not_heard(clock: Clock) -> None:
     hears = True
-    cache = Cache(ROOM, lambda: hears)
+    cache = a_cache(clock, lambda: hears)
     cache.fill(TASK, an_entry(1, clock))
 
     hears = False
@@ -128,6 +137,7 @@ async def test_after_a_gap_nothing_that_was_asked_before_is_kept(cache: Cache, c
     cache.fill(TASK, asked_before)
 
     assert await version_in(cache) is None
+    clock.now += 1
     cache.fill(TASK, an_entry(2, clock))
     assert await version_in(cache) == 2
 
@@ -145,7 +155,7 @@ async def test_the_least_used_goes_first_when_room_is_short(cache: Cache, clock:
 
 
 async def test_what_has_no_room_at_all_is_not_kept(cache: Cache, clock: Clock) -> None:
-    cache.fill(TASK, Entry(1, ("*",), b"x" * ROOM, clock.now + LIFE))
+    cache.fill(TASK, Entry(1, ("*",), b"x" * ROOM, clock.now))
 
     assert await version_in(cache) is None
     assert cache.bytes == 0
@@ -156,7 +166,7 @@ async def test_tombstones_take_room_only_as_long_as_something_older_may_come(
 ) -> None:
     for number in range(10):
         cache.told(f"/tasks/{number}", 2)
-    clock.now += TOMBSTONE_LIFE + 1
+    clock.now += LIFE + TOMBSTONE_OUTLIVES + 1
 
     cache.told(TASK, 3)
 

@@ -66,7 +66,7 @@ async def test_connections_have_names_that_say_what_they_are_for(
 
     wanted = {
         "gateway publishes",
-        "gateway hears answers",
+        "gateway hears",
         "task_service publishes",
         "task_service consumes",
     }

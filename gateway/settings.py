@@ -20,7 +20,7 @@ class GatewaySettings(ProcessSettings):
     wait_seconds: float = 5.0
     body_bytes: int = 1024 * 1024
     waiting_requests: int = 1000
-    valkey_url: str = shared_setting("VALKEY_URL", "")
+    valkey_url: str = shared_setting("VALKEY_URL", "", "^((valkey|redis)s?://.+)?$")
     """Where replicas share what they keep, e.g. `valkey://:password@host:6379/0`; empty: each for itself."""
     cache_seconds: float = Field(30, gt=0, le=30)
     cache_bytes: int = 32 * 1024 * 1024

@@ -19,14 +19,10 @@ from infra.local.logs import Log
 from infra.local.ports import Ports
 from infra.local.processes import Process
 from infra.local.servers import Servers
+from infra.local.system import CONVEYOR
 
 ROOT = Path(__file__).parent.parent
-PREFIXES = {
-    "gateway": "GATEWAY",
-    "task_service": "TASK",
-    "waste_service": "WASTE",
-    "tests.toy_service": "TOY",
-}
+PREFIXES = {service.name: service.prefix for service in CONVEYOR.services} | {"tests.toy_service": "TOY"}
 """Of each process's settings; `tests.toy_service` shows the kernel what no real service does on purpose."""
 _numbers = count(1)
 _valkey_databases = count()

@@ -1,14 +1,18 @@
 """The house rules that a reader relies on, checked: rooms, sizes, who constructs, who acknowledges."""
 
 import ast
+import importlib
 import io
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from infra.local.system import CONVEYOR
 from shared import topology
+from shared.handling import handlers_in
 from shared.messages import EVENTS, REQUESTS, Request
 from tests.system import ROOT
 
@@ -63,6 +67,24 @@ def test_a_service_has_the_rooms_that_all_have_and_no_others(service: Path) -> N
     assert renamed == set()
     assert {"README.md", "main.py", "settings.py"} <= rooms
     assert {"handlers.py", "handlers"} & rooms
+
+
+@pytest.mark.parametrize("service", [path.name for path in SERVICES])
+def test_a_service_is_known_wherever_services_are_listed(service: str) -> None:
+    """docs/new-service.md says what each place is for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    rules = project["tool"]["importlinter"]["contracts"]
+    declared = handlers_in(importlib.import_module(f"{service}.handlers"))
+    [owner] = {one.message.owner() for one in declared if issubclass(one.message, Request)}
+
+    assert service in {one.name for one in CONVEYOR.services}, "infra/local/system.py"
+    assert service in project["dependency-groups"], "its own dependencies"
+    assert {"include-group": service} in project["dependency-groups"]["dev"]
+    assert service in project["tool"]["pytest"]["ini_options"]["testpaths"]
+    assert service in project["tool"]["importlinter"]["root_packages"]
+    assert sum(service in rule.get("modules", rule.get("source_modules", [])) for rule in rules) == 2
+    assert sum(service in rule.get("forbidden_modules", []) for rule in rules) == 1
+    assert (ROOT / "gateway" / "routes" / f"{owner}.py").exists(), "the way in"
 
 
 def test_the_kernel_stays_one_that_a_person_can_read() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
 from infra.local.rabbitmq import RabbitMQ, User
+from infra.local.system import CONVEYOR
 from infra.local.valkey import Valkey
 
 OPERATOR = User("operator", tags=("administrator",))
-PROCESSES = ("gateway", "task_service", "waste_service")
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ class Servers:
 def start_test_servers(directory: Path) -> Servers:
     """Start the servers with their data in `directory` and wait until they answer; about five seconds."""
     ports = Ports()
+    names = [service.name for service in CONVEYOR.services]
     postgresql = PostgreSQL(directory / "postgresql", ports.choose_any())
-    users = {"operator": OPERATOR, **{name: User(name) for name in PROCESSES}}
+    users = {"operator": OPERATOR, **{name: User(name) for name in names}}
     rabbitmq = RabbitMQ(
         directory / "rabbitmq",
         port=ports.choose_any(),

@@ -11,9 +11,10 @@ from urllib.parse import quote
 from fastapi import Depends, Request, Response
 
 import shared.messages
-from gateway.conditions import entity_tag, names, version_in
+from gateway.conditions import VersionDemanded, entity_tag, names, versions_in
 from gateway.errors import Accepted, NotModified
 from gateway.operations import OperationKey, Operations
+from gateway.parameters import require_known
 from gateway.preferences import key_in, message_id_for, preference_in
 from shared.asking import NotAnsweredYet, RequestClient
 from shared.contracts.operations import GetOperation, Operation
@@ -53,16 +54,16 @@ class Asker:
             self.headers["link"] = next_page(self.http, answer.next_cursor)
         if tag := entity_tag(answer):
             self.headers["etag"] = tag
-            if names(self.http.headers.get("if-none-match", ""), tag):
+            if names(self._header("if-none-match"), tag):
                 raise NotModified
         return answer
 
     async def _command(self, command: Command[Any]) -> Answer:
-        headers = self.http.headers
-        if isinstance(command, Conditional) and (condition := headers.get("if-match")):
-            command = command.model_copy(update={"expected_version": version_in(condition)})
-        preference = preference_in(headers.get("prefer", ""), self.gateway.wait)
-        key = key_in(headers.get("idempotency-key"))
+        if isinstance(command, Conditional):
+            versions = self._versions(command)
+            command = command.model_copy(update={"expected_version": versions})
+        preference = preference_in(self._header("prefer"), self.gateway.wait, self.gateway.longest_wait)
+        key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
         message_id = message_id_for(ANONYMOUS, command.queue, key)
         operation = self.gateway.operations.path(OperationKey(command.queue, message_id, ANONYMOUS))
         self.headers["idempotency-key"] = f'"{key}"'
@@ -79,6 +80,21 @@ class Asker:
                 self.headers["etag"] = tag
         return answer
 
+    def _versions(self, command: Conditional) -> tuple[int, ...]:
+        """The versions that the command is meant for by its If-Match, none for any."""
+        if "if-match" in self.http.headers:
+            return versions_in(self._header("if-match"))
+        if command.demands_version:
+            raise VersionDemanded(
+                "Send If-Match with the ETag that you saw last, so that nobody's change is undone unseen; "
+                "or If-Match: * for whatever is there."
+            )
+        return command.expected_version
+
+    def _header(self, name: str) -> str:
+        """A header that may come on several lines, which are one list (RFC 9110, section 5.3)."""
+        return ", ".join(self.http.headers.getlist(name))
+
     async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
         """Which command an operation is about, and what has become of it."""
         key = self.gateway.operations.read(operation, ANONYMOUS)
@@ -94,6 +110,8 @@ class Asker:
 
 
 async def _asker(http: Request, response: Response) -> Asker:  # async: FastAPI sends others to a thread
+    if http.scope["query_string"]:
+        require_known(http)
     return Asker(http, response)
 
 
@@ -116,12 +134,19 @@ class Gateway:
     """What all requests of the process share."""
 
     def __init__(
-        self, client: RequestClient, broker: Dependency, operations: Operations, wait: float, most: int
+        self,
+        client: RequestClient,
+        broker: Dependency,
+        operations: Operations,
+        wait: float,
+        longest_wait: int,
+        most: int,
     ):
         self.client = client
         self.broker = broker
         self.operations = operations
         self.wait = wait
+        self.longest_wait = longest_wait
         self.most = most
         self.waiting = 0
 

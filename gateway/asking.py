@@ -15,10 +15,12 @@ from fastapi import Depends, Request, Response
 
 import shared.messages
 from gateway.cache import Cache, Entry
-from gateway.conditions import entity_tag, names, version_in
+from gateway.conditions import VersionDemanded, entity_tag, names, versions_in
 from gateway.errors import Accepted, NotModified
 from gateway.operations import OperationKey, Operations
+from gateway.parameters import require_known
 from gateway.preferences import key_in, message_id_for, preference_in
+from gateway.settings import GatewaySettings
 from shared.asking import Answered, NotAnsweredYet, RequestClient
 from shared.contracts.operations import GetOperation, Operation
 from shared.health import Dependency
@@ -61,14 +63,14 @@ class Asker:
 
     async def _list(self, query: shared.messages.Request[Any]) -> bytes:
         """A page goes with a link to the next."""
-        answered = await self._ask(query, wait=self.gateway.wait)
+        answered = await self._ask(query, wait=self.gateway.settings.wait_seconds)
         if issubclass(query.answer, Page) and (cursor := orjson.loads(answered.body)["next_cursor"]):
             self.headers["link"] = next_page(self.http, cursor)
         return answered.body
 
     async def _resource(self, query: shared.messages.Request[Any]) -> bytes:
         """A resource goes with its entity tag, from the cache (RFC 9211) unless the client wants it fresh."""
-        fresh = "no-cache" in self.http.headers.get("cache-control", "").lower()
+        fresh = "no-cache" in self._header("cache-control").lower()
         address = address_of(query)
         found = None if fresh else await self.gateway.cache.get(address, ANONYMOUS)
         if found:
@@ -79,13 +81,13 @@ class Asker:
             self.headers["cache-status"] = f"conveyor; fwd={'request' if fresh else 'miss'}"
         tag = self.headers["etag"] = entity_tag(entry.version)
         self.headers["cache-control"] = "private, no-cache"
-        if names(self.http.headers.get("if-none-match", ""), tag):
+        if names(self._header("if-none-match"), tag):
             raise NotModified
         return entry.body
 
     async def _fetch(self, query: shared.messages.Request[Any], address: str) -> Entry:
         asked_at = monotonic()
-        answered = await self._ask(query, wait=self.gateway.wait)
+        answered = await self._ask(query, wait=self.gateway.settings.wait_seconds)
         fields = orjson.loads(answered.body)
         entry = Entry(fields["version"], answered.visible_to, answered.body, asked_at)
         if cast(type[Resource], query.answer).address_of(fields["id"]) == address:
@@ -93,11 +95,13 @@ class Asker:
         return entry
 
     async def _command(self, command: Command[Any]) -> bytes:
-        headers = self.http.headers
-        if isinstance(command, Conditional) and (condition := headers.get("if-match")):
-            command = command.model_copy(update={"expected_version": version_in(condition)})
-        preference = preference_in(headers.get("prefer", ""), self.gateway.wait)
-        key = key_in(headers.get("idempotency-key"))
+        if isinstance(command, Conditional):
+            command = command.model_copy(update={"expected_version": self._versions(command)})
+        settings = self.gateway.settings
+        preference = preference_in(
+            self._header("prefer"), settings.wait_seconds, settings.longest_wait_seconds
+        )
+        key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
         message_id = message_id_for(ANONYMOUS, command.queue, key)
         operation = self.gateway.operations.path(OperationKey(command.queue, message_id, ANONYMOUS))
         self.headers["idempotency-key"] = f'"{key}"'
@@ -130,12 +134,27 @@ class Asker:
         if not answered.repeated:
             cache.fill(address, Entry(version, answered.visible_to, answered.body, asked_at))
 
+    def _versions(self, command: Conditional) -> tuple[int, ...]:
+        """The versions that the command is meant for by its If-Match, none for any."""
+        if "if-match" in self.http.headers:
+            return versions_in(self._header("if-match"))
+        if command.demands_version:
+            raise VersionDemanded(
+                "Send If-Match with the ETag that you saw last, so that nobody's change is undone unseen; "
+                "or If-Match: * for whatever is there."
+            )
+        return command.expected_version
+
+    def _header(self, name: str) -> str:
+        """A header that may come on several lines, which are one list (RFC 9110, section 5.3)."""
+        return ", ".join(self.http.headers.getlist(name))
+
     async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
         """Which command an operation is about, and what has become of it."""
         key = self.gateway.operations.read(operation, ANONYMOUS)
         query = GetOperation(command_queue=key.queue, message_id=key.message_id)
         queue = GetOperation.queue.replace("*", key.owner)
-        answered = await self._ask(query, wait=self.gateway.wait, queue=queue)
+        answered = await self._ask(query, wait=self.gateway.settings.wait_seconds, queue=queue)
         found = Operation.model_validate_json(answered.body)
         if found.state == "done" and (address := address_in(key.queue, found.answer)):
             self.gateway.cache.told(address, found.answer["version"])
@@ -149,6 +168,8 @@ class Asker:
 
 
 async def _asker(http: Request) -> Asker:  # async: FastAPI sends others to a thread
+    if http.scope["query_string"]:
+        require_known(http)
     return Asker(http)
 
 
@@ -183,22 +204,20 @@ class Gateway:
         broker: Dependency,
         cache: Cache,
         operations: Operations,
-        wait: float,
-        most: int,
+        settings: GatewaySettings,
     ):
         self.client = client
         self.broker = broker
         self.cache = cache
         self.operations = operations
-        self.wait = wait
-        self.most = most
+        self.settings = settings
         self.waiting = 0
 
     async def ask(self, request: shared.messages.Request[Any], **how: Any) -> Answered:
         """Refuses at once while the broker does not answer probes: a frozen one would only cost time."""
         if not self.broker.up:
             raise Unavailable("The message broker cannot be reached; try again shortly.")
-        if self.waiting >= self.most:
+        if self.waiting >= self.settings.waiting_requests:
             raise Unavailable("Too many requests wait for answers already; try again shortly.")
         self.waiting += 1
         try:

@@ -10,7 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
+from gateway.methods import allowed
 from shared.delivery import fault, first_three
 from shared.messages import Refusal
 
@@ -29,18 +31,28 @@ STATUS_OF_CODE = {
     "message_id_reused": 422,
     "malformed_key": 400,
     "malformed_condition": 400,
+    "malformed": 400,
     "bad_cursor": 400,
     "changed_meanwhile": 412,
+    "version_demanded": 428,
     "expired": 410,
+    "request_too_slow": 408,
+    "body_too_large": 413,
+    "url_too_long": 414,
+    "not_json": 415,
+    "encoded_body": 415,
+    "too_deep": 422,
+    "too_many_items": 422,
+    "headers_too_large": 431,
     "unavailable": 503,
     "outcome_unknown": 503,
     "failed": 502,
+    "no_answer": 504,
 }
 CODE_OF_STATUS = {
     400: "malformed",
     404: "no_such_route",
     405: "method_not_allowed",
-    413: "body_too_large",
     415: "not_json",
 }
 RETRY_SECONDS = 2
@@ -95,16 +107,6 @@ class Problem(BaseModel):
     errors: list[dict[str, str]] = []
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": ", ".join(code for code, its in STATUS_OF_CODE.items() if its == status),
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for status in (404, 409, 422, 503)
-}
-"""How a route that sends a message may end in a problem, for OpenAPI: each status with its codes."""
-
-
 class ProblemResponse(Response):
     """A problem, with a stable `code` for programs and a `detail` for people."""
 
@@ -151,7 +153,12 @@ async def not_modified(request: Request, _: Exception) -> Response:
 
 def answer_headers(request: Request) -> dict[str, str]:
     """What the request's own asking wants to go with whatever it is answered."""
-    return getattr(request.state, "answer_headers", {})
+    return headers_of(request.scope)
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = scope["state"].get("answer_headers", {})
+    return headers
 
 
 async def does_not_fit(request: Request, error: Exception) -> Response:
@@ -169,8 +176,12 @@ async def does_not_fit(request: Request, error: Exception) -> Response:
 async def http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = CODE_OF_STATUS.get(error.status_code, "http_error")
-    headers = dict(error.headers) if error.headers else None
-    detail = f"{error.detail}: {request.method} {request.url.path}"
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"allow": ", ".join(allowed(request.scope))}
+    detail = f"{error.detail}: {request.method} {request.scope['path']}"
+    if isinstance(error.__cause__, ValueError):  # of all that JSON may be, this alone Python does not read
+        detail = "The body holds a number with too many digits."
     return ProblemResponse(error.status_code, code, detail, headers=headers)
 
 
@@ -180,18 +191,10 @@ async def defect(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with a problem, and say in OpenAPI what that is."""
+    """Answer every error with a problem."""
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(Accepted, accepted)
     app.add_exception_handler(NotModified, not_modified)
     app.add_exception_handler(RequestValidationError, does_not_fit)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, defect)
-    routes_alone = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = routes_alone()
-        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it

@@ -1,48 +1,185 @@
-"""How large a request may be: refused by its declared length at once, else as soon as it passes the limit."""
+"""How large a request may be in each of its parts, and that its text is UTF-8: checked before any route.
 
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
+A body is taken whole. The nesting and the lists of JSON are counted on its bytes, strings left out, without
+recursion, before anything parses it.
+"""
+
+import re
+from collections import Counter
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import ProblemResponse
+from gateway.errors import ProblemResponse, status_of
+from gateway.settings import GatewaySettings
+from shared.messages import Refusal
 
-TOO_LARGE = 413
 POURED_AWAY = 64 * 1024 * 1024
+WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS"))
+STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""JSON strings; one that never ends reaches to the end. Possessive: linear, whatever is sent."""
+NO_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[]{},")
+OPENING = b"[{"
+LIST, COMMA = b"[,"
+NEVER_TOO_MANY = float("-inf")
+"""Where an object's members are counted: its contract says which it may have."""
 
 
-class BodyLimit:
-    """Refuses bodies of more than `most` bytes as a problem; Starlette's own limit says it in plain text."""
+class OverLimit(Refusal):
+    """A part of the request is larger than the gateway takes."""
 
-    def __init__(self, app: ASGIApp, most: int):
+
+class Malformed(Refusal):
+    """The request is not what HTTP or JSON says it should be."""
+
+    code = "malformed"
+
+
+class Limits:
+    """Refuses what is too large or broken with a problem; the rest passes with its body in one piece."""
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings):
         self.app = app
-        self.most = most
+        self.settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > self.most:
-            await _pour_away(receive)
-            problem = ProblemResponse(TOO_LARGE, "body_too_large", self._detail())
+        try:
+            self._check_url(scope)
+            headers = self._checked_headers(scope)
+            if scope["method"] in WITHOUT_BODY:
+                take = receive
+            else:
+                body = await self._taken(headers, receive)
+                take = _once(body, receive)
+        except Refusal as refusal:
+            problem = ProblemResponse(status_of(refusal.code), refusal.code, refusal.message)
             await problem(scope, receive, send)
             return
-        taken = 0
-
-        async def take() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.most:
-                if message.get("more_body", False):
-                    await _pour_away(receive)
-                raise HTTPException(TOO_LARGE, self._detail())
-            return message
-
         await self.app(scope, take, send)
 
-    def _detail(self) -> str:
-        return f"The body is larger than the {self.most} bytes that are taken"
+    def _check_url(self, scope: Scope) -> None:
+        query: bytes = scope["query_string"]
+        if len(scope["raw_path"]) + len(query) > self.settings.url_bytes:
+            raise OverLimit(
+                f"The address is longer than the {self.settings.url_bytes} bytes that are taken.",
+                code="url_too_long",
+            )
+        if "\ufffd" in scope["path"]:
+            _require_text(unquote_to_bytes(scope["raw_path"]), "path")
+        if not query:
+            return
+        if not query.isascii():  # curl and others send what a person typed
+            query = scope["query_string"] = quote(query, safe="%&=+;,/?:@!$'()*~").encode()
+        if b"%" in query:
+            _require_text(unquote_to_bytes(query), "query")
+        if query.count(b"&") >= self.settings.list_items:
+            self._check_parameters(query)
+
+    def _check_parameters(self, query: bytes) -> None:
+        values = Counter(name for name, _ in parse_qsl(query.decode(), keep_blank_values=True))
+        for name, times in values.items():
+            if times > self.settings.list_items:
+                raise self._too_many_items(f"The query parameter {name[:100]}")
+
+    def _checked_headers(self, scope: Scope) -> dict[bytes, bytes]:
+        """The request's headers by name; of a repeated one the first, as FastAPI has it."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if sum([len(name) + len(value) for name, value in headers]) > self.settings.header_bytes:
+            raise OverLimit(
+                f"The headers are larger than the {self.settings.header_bytes} bytes that are taken.",
+                code="headers_too_large",
+            )
+        return dict(reversed(headers))
+
+    async def _taken(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > self.settings.body_bytes:
+            await _pour_away(receive)
+            raise self._too_large()
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            await _pour_away(receive)
+            raise OverLimit("Send the body without a Content-Encoding.", code="encoded_body")
+        body = await self._read(receive)
+        if body and b"json" in headers.get(b"content-type", b"").lower():
+            self.check_json(body)
+        return body
+
+    async def _read(self, receive: Receive) -> bytes:
+        chunks, taken, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Malformed("The body broke off before its end.")
+            chunks.append(message.get("body", b""))
+            taken += len(chunks[-1])
+            more = message.get("more_body", False)
+            if taken > self.settings.body_bytes:
+                if more:
+                    await _pour_away(receive)
+                raise self._too_large()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def check_json(self, body: bytes) -> None:
+        if b"\x00" in body:  # in no JSON, but in UTF-16 and UTF-32, which parsers take as well
+            raise Malformed("The body is not JSON in UTF-8 (RFC 8259, section 8.1).")
+        _require_text(body, "body")
+        opening = body.count(b"[") + body.count(b"{")
+        if opening <= self.settings.json_depth and body.count(b",") < self.settings.list_items:
+            return  # nearly all bodies
+        self._check_structure(STRINGS.sub(b"", body).translate(None, NO_STRUCTURE))
+
+    def _check_structure(self, marks: bytes) -> None:
+        """Count what is open, and of each list the items. What closes nothing is left to the parser."""
+        items: list[float] = []
+        for mark in marks:
+            if mark in OPENING:
+                items.append(1 if mark == LIST else NEVER_TOO_MANY)
+                if len(items) > self.settings.json_depth:
+                    raise self._too_deep()
+            elif mark == COMMA and items:
+                items[-1] += 1
+                if items[-1] > self.settings.list_items:
+                    raise self._too_many_items("A list of the body")
+            elif len(items) > 1:
+                items.pop()
+            else:
+                return  # nothing follows, or it is no JSON
+
+    def _too_deep(self) -> OverLimit:
+        detail = f"The body is nested deeper than the {self.settings.json_depth} levels that are taken."
+        return OverLimit(detail, code="too_deep")
+
+    def _too_large(self) -> OverLimit:
+        detail = f"The body is larger than the {self.settings.body_bytes} bytes that are taken."
+        return OverLimit(detail, code="body_too_large")
+
+    def _too_many_items(self, what: str) -> OverLimit:
+        detail = f"{what} has more than the {self.settings.list_items} items that are taken."
+        return OverLimit(detail, code="too_many_items")
+
+
+def _require_text(part: bytes, name: str) -> None:
+    try:
+        part.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"The {name} is not UTF-8, at byte {error.start}.") from None
+
+
+def _once(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body, and what comes after it as it comes."""
+    given = False
+
+    async def take() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return take
 
 
 async def _pour_away(receive: Receive) -> None:

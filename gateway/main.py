@@ -5,12 +5,15 @@ import asyncio
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from gateway import errors
+from gateway import errors, openapi
 from gateway.asking import Gateway
 from gateway.cache import Cache
+from gateway.compression import Compression
+from gateway.deadline import Deadline
 from gateway.event_line import EventLine
-from gateway.limits import BodyLimit
-from gateway.metrics import HttpMetrics
+from gateway.limits import Limits
+from gateway.methods import Methods
+from gateway.metrics import WAITING, HttpMetrics
 from gateway.operations import Operations
 from gateway.routes import operations as operation_routes
 from gateway.routes import tasks, waste
@@ -25,15 +28,25 @@ ABOUT = "Commands and queries of Conveyor. Each becomes a message; its owner ans
 
 
 def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> FastAPI:
-    app = FastAPI(title="Conveyor", version="0.1.0", description=ABOUT)
+    app = FastAPI(
+        title="Conveyor",
+        version="0.1.0",
+        description=ABOUT,
+        redirect_slashes=False,  # a redirect would trust the Host header, and lose what some clients sent
+        generate_unique_id_function=openapi.operation_id,
+    )
     app.state.gateway = gateway
-    app.add_middleware(BodyLimit, most=settings.body_bytes)
+    app.add_middleware(Compression, least=settings.compressed_bytes)  # the innermost
+    app.add_middleware(Methods)
+    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(Deadline, seconds=settings.request_seconds)
     app.add_middleware(HttpMetrics)
     errors.install(app)
+    openapi.install(app)
     for router in (tasks.router, waste.router, operation_routes.router):
         app.include_router(router)
     for path, page in health.pages():
-        app.routes.append(Route(path, page, include_in_schema=False))
+        app.routes.append(Route(path, page, methods=["GET"], include_in_schema=False))
     return app
 
 
@@ -49,7 +62,8 @@ async def run(settings: GatewaySettings) -> None:
     broker = Dependency("broker", client.probe)
     health = Health([broker, *([level.dependency] if level else [])])
     operations = Operations(settings.secret.get_secret_value(), settings.operation_hours * 3600)
-    gateway = Gateway(client, broker, cache, operations, settings.wait_seconds, settings.waiting_requests)
+    gateway = Gateway(client, broker, cache, operations, settings)
+    WAITING.set_function(lambda: gateway.waiting)
     background = [
         asyncio.create_task(publisher.link.keep_open(), name="publishing"),
         asyncio.create_task(client.link.keep_open(), name="answers"),

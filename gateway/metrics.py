@@ -12,6 +12,7 @@ SECONDS = Histogram(
     "http_request_duration_seconds", "From the request's head to the end of the answer.", ["method", "route"]
 )
 IN_PROGRESS = Gauge("http_requests_in_progress", "HTTP requests under way.", ["method"])
+WAITING = Gauge("gateway_requests_waiting", "Requests that wait for the answer of a service.")
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 

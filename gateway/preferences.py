@@ -12,7 +12,6 @@ from shared.messages import Refusal
 
 KEY = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]{1,200})"')
 """A structured field string (RFC 8941) without escapes: printable ASCII in quotes."""
-LONGEST_WAIT = 30
 
 
 class MalformedKey(Refusal):
@@ -29,11 +28,11 @@ class Preference:
     applied: str
 
 
-def preference_in(header: str, default: float) -> Preference:
+def preference_in(header: str, default: float, longest: int) -> Preference:
     """Unknown preferences are ignored, as RFC 7240 asks; so is a wait that is no number."""
     wanted = [part.strip().lower() for part in re.split("[,;]", header)]
     waits = [part.partition("=")[2].strip('" ') for part in wanted if part.startswith("wait=")]
-    seconds = next((min(int(wait), LONGEST_WAIT) for wait in waits if re.fullmatch("[0-9]{1,9}", wait)), None)
+    seconds = next((min(int(wait), longest) for wait in waits if re.fullmatch("[0-9]{1,9}", wait)), None)
     applied = ["respond-async"] if "respond-async" in wanted else []
     if seconds is not None:
         applied.append(f"wait={seconds}")

@@ -2,10 +2,12 @@
 
 from secrets import token_hex
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.process import ProcessSettings, shared_setting
+
+KIB = 1024
 
 
 class GatewaySettings(ProcessSettings):
@@ -13,15 +15,37 @@ class GatewaySettings(ProcessSettings):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
-    http_port: int = 8000
+    http_port: int = Field(8000, ge=1, le=65_535)
     secret: SecretStr = Field(default_factory=lambda: SecretStr(token_hex()))
     """Signs operations; the same for all replicas, and kept, or operations end with the process."""
-    operation_hours: float = 72
-    wait_seconds: float = 5.0
-    body_bytes: int = 1024 * 1024
-    waiting_requests: int = 1000
     valkey_url: str = shared_setting("VALKEY_URL", "", "^((valkey|redis)s?://.+)?$")
     """Where replicas share what they keep, e.g. `valkey://:password@host:6379/0`; empty: each for itself."""
     cache_seconds: float = Field(30, gt=0, le=30)
     cache_bytes: int = 32 * 1024 * 1024
     """What the cache may take in memory; with 0 every read asks the owner."""
+    operation_hours: float = Field(72, ge=0, le=8760)
+    wait_seconds: float = Field(5.0, gt=0, le=3600)
+    longest_wait_seconds: int = Field(30, ge=1, le=3600)
+    """What `Prefer: wait=n` can ask for."""
+    request_seconds: float = Field(35.0, gt=0, le=7200)
+    """From a request's head to its answer, its body included."""
+    url_bytes: int = Field(8 * KIB, ge=KIB, le=64 * KIB)
+    """Path and query. The server itself refuses 64 KiB of URL, 408 KiB of head and more than 100 headers."""
+    header_bytes: int = Field(16 * KIB, ge=KIB, le=256 * KIB)
+    """Names and values of all headers together."""
+    body_bytes: int = Field(KIB * KIB, ge=KIB, le=64 * KIB * KIB)
+    json_depth: int = Field(32, ge=4, le=200)
+    list_items: int = Field(100, ge=1, le=100_000)
+    """In any array of a body, and values of one query parameter."""
+    compressed_bytes: int = Field(KIB, ge=0)
+    """Answers from this size on are compressed for clients that take gzip."""
+    waiting_requests: int = Field(1000, ge=1, le=100_000)
+    """Requests of a process that wait for answers."""
+
+    @field_validator("request_seconds")
+    @classmethod
+    def _longer_than_any_wait(cls, seconds: float, info: ValidationInfo) -> float:
+        longest = max(info.data.get("wait_seconds", 0), info.data.get("longest_wait_seconds", 0))
+        if seconds <= longest:
+            raise ValueError(f"a request must be given longer than the {longest:g} s that it may wait")
+        return seconds

@@ -9,7 +9,15 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 from uuid_utils.compat import uuid7
 
 Name = Annotated[
@@ -17,10 +25,12 @@ Name = Annotated[
     StringConstraints(
         strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$"
     ),
+    WithJsonSchema({"type": "string", "format": "line", "minLength": 1, "maxLength": 200}),
 ]
 """One line of visible text, 1-200 characters: no control or format characters (Unicode's Cc, Cf, Zl, Zp).
 
-PostgreSQL's text cannot hold NUL, and what nobody sees must not tell two names apart.
+PostgreSQL's text cannot hold NUL, and what nobody sees must not tell two names apart. In schemas that is the
+format `line`: few who read them know classes of characters.
 """
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
@@ -186,10 +196,26 @@ class Command(Request[AnswerType], Generic[AnswerType]):
         cls.removes = removes
 
 
-class Conditional(Message):
-    """What a command also is that may be meant for one version only; else `ChangedMeanwhile`."""
+def _several(value: object) -> object:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, int) else value
 
-    expected_version: int | None = Field(None, description="Refused if the version is another by now.")
+
+class Conditional(Message):
+    """What a command also is that may be meant for some versions only; else `ChangedMeanwhile`.
+
+    `demands_version`: over HTTP it is refused without If-Match (RFC 6585, 428), since it would undo what
+    somebody else has changed meanwhile. A message typed by hand means what is there now, unless it says more.
+    """
+
+    demands_version: ClassVar[bool] = False
+
+    expected_version: Annotated[
+        tuple[int, ...],
+        Field(max_length=100),
+        BeforeValidator(_several, json_schema_input_type=int | tuple[int, ...] | None),
+    ] = Field((), description="Refused if the version is none of these by now; a number alone will do.")
 
 
 class Query(Request[AnswerType], Generic[AnswerType]):

@@ -43,8 +43,8 @@ class ProcessSettings(BaseSettings):
     log_level: str = shared_setting("LOG_LEVEL", "info", "(?i)^(debug|info|warning|error|critical)$")
     log_format: Literal["json", "text"] = shared_setting("LOG_FORMAT", "json")
     http_host: str = "127.0.0.1"
-    http_port: int = 8000
-    grace_seconds: float = 7.0
+    http_port: int = Field(8000, ge=1, le=65_535)
+    grace_seconds: float = Field(7.0, ge=0, le=3600)
 
     @classmethod
     def variable(cls, field: str) -> str:

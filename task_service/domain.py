@@ -59,8 +59,9 @@ def removed(task: Task) -> Task:
     return task.model_copy(update={"version": task.version + 1})
 
 
-def require_version(task: Task, expected: int | None) -> None:
-    if expected is not None and expected != task.version:
+def require_version(task: Task, expected: tuple[int, ...]) -> None:
+    """Any will do if none is expected."""
+    if expected and task.version not in expected:
         raise ChangedMeanwhile(f"The task is at version {task.version}: look at it again, then decide.")
 
 

@@ -93,13 +93,18 @@ async def test_an_operation_outlives_the_gateway_and_is_gone_when_its_time_is_ov
         await operation(http, taken.headers["location"], "done")
     first.process.kill()
     second = await system.start("gateway", secret="shared by replicas")
-    forgetful = await system.start("gateway", secret="shared by replicas", operation_hours="-1")
+    forgetful = await system.start("gateway", secret="shared by replicas", operation_hours="0")
 
     async with system.http(second) as http:
         assert (await http.get(taken.headers["location"])).json()["state"] == "done"
     async with system.http(forgetful) as http:
-        gone = await http.get(taken.headers["location"])
-    assert (gone.status_code, gone.json()["code"]) == (410, "expired")
+
+        async def expired() -> httpx2.Response | None:
+            answer = await http.get(taken.headers["location"])
+            return answer if answer.status_code == 410 else None
+
+        gone: httpx2.Response = await eventually(expired, "the operation is gone")
+    assert gone.json()["code"] == "expired"
 
 
 async def test_a_hundred_requests_with_one_key_have_one_effect_and_equal_answers(
@@ -130,6 +135,24 @@ async def test_a_key_with_another_body_is_refused(
 
 
 @pytest.mark.parametrize("malformed", ["unquoted", '""', '"a"b"', f'"{"x" * 201}"'])
+async def test_two_keys_are_no_key(system: System, gateway: Replica) -> None:
+    two = [("idempotency-key", '"a"'), ("idempotency-key", '"b"')]
+    async with system.http(gateway) as http:
+        answer = await http.post("/tasks", json=TITLE, headers=two)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_key")
+
+
+async def test_preferences_may_come_on_several_lines(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    two = [("prefer", "wait=10"), ("prefer", "respond-async")]
+    async with system.http(gateway) as http:
+        answer = await http.post("/tasks", json=TITLE, headers=two)
+
+    assert answer.headers["preference-applied"] == "respond-async, wait=10"
+
+
 async def test_a_malformed_key_is_refused(system: System, gateway: Replica, malformed: str) -> None:
     async with system.http(gateway) as http:
         answer = await http.post("/tasks", json=TITLE, headers={"idempotency-key": malformed})

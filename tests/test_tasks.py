@@ -85,7 +85,8 @@ async def test_a_task_is_replaced_completed_reopened_and_removed(
 ) -> None:
     async with system.http(gateway) as http:
         path = f"/tasks/{(await created(http, tags=['shop']))['id']}"
-        replaced = (await http.put(path, json={"title": "Sleep", "priority": "low"})).json()
+        fields = {"title": "Sleep", "priority": "low"}
+        replaced = (await http.put(path, json=fields, headers={"if-match": '"1"'})).json()
         done = (await http.post(f"{path}/complete")).json()
         again = (await http.post(f"{path}/complete")).json()
         opened = (await http.post(f"{path}/reopen")).json()
@@ -93,7 +94,7 @@ async def test_a_task_is_replaced_completed_reopened_and_removed(
         gone = [
             await http.get(path),
             await http.patch(path, json={"title": "x"}),
-            await http.put(path, json={"title": "x"}),
+            await http.put(path, json={"title": "x"}, headers={"if-match": "*"}),
             await http.post(f"{path}/complete"),
             await http.delete(path),
         ]
@@ -149,13 +150,41 @@ async def test_a_change_meant_for_an_older_version_is_refused(
     assert (removed.status_code, gone.status_code) == (204, 404)
 
 
+async def test_a_change_may_be_meant_for_any_of_several_versions(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    async with system.http(gateway) as http:
+        path = f"/tasks/{(await created(http))['id']}"
+        one_of_two = await http.patch(path, json={"priority": "high"}, headers={"if-match": '"7", "1"'})
+        on_two_lines = await http.patch(
+            path, json={"priority": "low"}, headers=[("if-match", '"9"'), ("if-match", '"2"')]
+        )
+        neither = await http.patch(path, json={"priority": "low"}, headers={"if-match": '"1", "2"'})
+
+    assert (one_of_two.json()["version"], on_two_lines.json()["version"]) == (2, 3)
+    assert neither.status_code == 412
+
+
+async def test_a_replacement_that_does_not_say_of_which_version_is_refused(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    async with system.http(gateway) as http:
+        path = f"/tasks/{(await created(http))['id']}"
+        unsaid = await http.put(path, json={"title": "x"})
+        after = (await http.get(path)).json()
+
+    assert (unsaid.status_code, unsaid.json()["code"]) == (428, "version_demanded")
+    assert "If-Match" in unsaid.json()["detail"]
+    assert after["version"] == 1
+
+
 async def test_all_of_it_works_through_the_queues_too(system: System, task_service: Replica) -> None:
     async with client(system) as amqp:
         task = (await amqp.ask("tasks.create_task", {"title": "by hand", "tags": ["queue"]})).body
         same = {"task": task["id"]}
         changes = {"priority": "high", "tags": None}
         changed = await amqp.ask("tasks.change_task", same | {"changes": changes, "expected_version": 1})
-        late = await amqp.ask("tasks.complete_task", same | {"expected_version": 1})
+        late = await amqp.ask("tasks.complete_task", same | {"expected_version": [1, 7]})
         await amqp.ask("tasks.replace_task", same | {"title": "replaced", "status": "done"})
         await amqp.ask("tasks.reopen_task", same)
         listed = await amqp.ask("tasks.list_tasks", {"status": "open", "words": "replaced", "count": True})

@@ -29,6 +29,12 @@ async def refusal(module: str, *arguments: str, **environment: str) -> str:
         ("task_service.main", "LOG_FORMAT", "pretty"),
         ("task_service.main", "TASK_LOG_LEVEL", "loud"),
         ("gateway.main", "GATEWAY_HTTP_PORT", "web"),
+        ("gateway.main", "GATEWAY_HTTP_PORT", "70000"),
+        ("gateway.main", "GATEWAY_REQUEST_SECONDS", "30"),
+        ("gateway.main", "GATEWAY_REQUEST_SECONDS", "nan"),
+        ("gateway.main", "GATEWAY_BODY_BYTES", "0"),
+        ("gateway.main", "GATEWAY_WAITING_REQUESTS", "0"),
+        ("gateway.main", "GATEWAY_WAIT_SECONDS", "inf"),
     ],
 )
 async def test_a_setting_of_the_wrong_form_is_named(module: str, variable: str, value: str) -> None:

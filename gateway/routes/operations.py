@@ -6,11 +6,12 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel
 
 from gateway.asking import Ask, address_in
-from gateway.errors import PROBLEMS, RETRY_SECONDS, problem_of
+from gateway.errors import RETRY_SECONDS, problem_of
+from gateway.openapi import problems
 from shared.contracts.operations import Operation
 from shared.messages import REQUESTS, Command, Refusal
 
-router = APIRouter(prefix="/operations", tags=["operations"], responses=PROBLEMS)
+router = APIRouter(prefix="/operations", tags=["operations"])
 
 
 class OperationView(BaseModel):
@@ -25,7 +26,12 @@ class OperationView(BaseModel):
     problem: dict[str, Any] | None = None
 
 
-@router.get("/{operation}", summary="Ask what has become of a command", response_model_exclude_none=True)
+@router.get(
+    "/{operation}",
+    summary="Ask what has become of a command",
+    response_model_exclude_none=True,
+    responses=problems("not_found", "expired"),
+)
 async def get_operation(operation: str, ask: Ask, response: Response) -> OperationView:
     key, found = await ask.operation(operation)
     if found.state in {"waiting", "retrying"}:

@@ -6,7 +6,6 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query
 
 from gateway.asking import Ask
-from gateway.errors import PROBLEMS
 from shared.contracts.tasks import (
     ChangeTask,
     CompleteTask,
@@ -22,7 +21,7 @@ from shared.contracts.tasks import (
     Tasks,
 )
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], responses=PROBLEMS)
+router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 MergePatch = Annotated[TaskChanges, Body(media_type="application/merge-patch+json")]
 PLAIN_JSON_TOO = {

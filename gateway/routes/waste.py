@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from gateway.asking import Ask
-from gateway.errors import PROBLEMS
 from shared.contracts.waste.amounts import Amounts
 from shared.contracts.waste.generating import (
     FindStorages,
@@ -40,7 +39,7 @@ from shared.contracts.waste.network import (
     Storages,
 )
 
-router = APIRouter(prefix="/waste", tags=["waste"], responses=PROBLEMS)
+router = APIRouter(prefix="/waste", tags=["waste"])
 
 
 class Waste(BaseModel):

@@ -22,7 +22,7 @@ from gateway.preferences import MalformedKey, key_in, message_id_for, preference
 def test_preferences_are_heeded_in_their_limits_and_unknown_ones_ignored(
     header: str, wait: float, applied: str
 ) -> None:
-    preference = preference_in(header, default=5)
+    preference = preference_in(header, default=5, longest=30)
 
     assert (preference.wait, preference.applied) == (wait, applied)
 

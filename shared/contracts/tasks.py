@@ -4,8 +4,9 @@ A task has one event for each version: the one that tells most. A version that e
 TaskCompleted, one that takes it up again as TaskReopened, whichever command brought it.
 """
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -16,7 +17,9 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from shared.messages import (
     BadCursor,
@@ -43,6 +46,17 @@ def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _written(value: object) -> object:
+    """A number is refused: pydantic would guess from its size whether it is seconds or milliseconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and TIME_TEXT.fullmatch(value)):
+        return value
+    raise PydanticCustomError(
+        "time_text", "A time is written like 2026-07-01T15:00:00+03:00 (in an address + is %2B) or with Z"
+    )
+
+
+TIME_TEXT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+
 Description = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 """Any text without NUL, which PostgreSQL's text cannot hold."""
 
@@ -52,14 +66,17 @@ Priority = Literal["low", "normal", "high", "urgent"]
 
 Time = Annotated[
     AwareDatetime,
+    BeforeValidator(_written),
     Field(ge=datetime(1900, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC)),
     AfterValidator(lambda time: time.astimezone(UTC)),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A time with its zone, from 1900 to 9998; kept and answered in UTC."""
 
 Tag = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    WithJsonSchema({"type": "string", "format": "line", "minLength": 1, "maxLength": 50}),
 ]
 """A short name."""
 
@@ -148,6 +165,8 @@ class ReplaceTask(
     refusals=(TaskNotFound, ChangedMeanwhile),
 ):
     """Say all fields of a task anew. The same fields again are answered without a new version."""
+
+    demands_version: ClassVar[bool] = True
 
     task: UUID
 

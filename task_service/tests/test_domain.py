@@ -85,10 +85,10 @@ def test_a_version_is_said_by_the_event_that_tells_most() -> None:
 
 
 def test_another_version_than_the_expected_is_refused() -> None:
-    require_version(a_task(), None)
-    require_version(a_task(), 1)
+    require_version(a_task(), ())
+    require_version(a_task(), (7, 1))
     with pytest.raises(ChangedMeanwhile, match="version 1"):
-        require_version(a_task(), 2)
+        require_version(a_task(), (2, 3))
 
 
 @pytest.mark.parametrize(

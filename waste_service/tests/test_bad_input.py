@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.contracts.waste.network import AddRoad
 from tests.amqp import Client, client
 from tests.system import Replica, System
 
@@ -52,6 +53,7 @@ BAD_REST = [
     (WASTE, amounts("1" * 400), 422, "amounts.bio"),
     (WASTE, amounts(f'"{"1" * 5000}"'), 422, "amounts.bio"),
     (WASTE, amounts("1" * 5000), 400, ""),
+    (WASTE, amounts('"1000000001"'), 422, "amounts.bio"),
     (WASTE, amounts('"1_000"'), 422, "amounts.bio"),
     (WASTE, amounts('" 5 "'), 422, "amounts.bio"),
     (WASTE, amounts('"+5"'), 422, "amounts.bio"),
@@ -118,6 +120,13 @@ async def test_rest_answers_with_a_problem_that_names_the_field(
     assert not field or [error["field"] for error in problem["errors"]] == [field]
     assert len(answer.content) < 1_500
     assert await everything(system) == before
+
+
+def test_a_whole_number_of_metres_may_be_written_with_a_point() -> None:
+    written = '{"from": "A", "to": "B", "metres": %s}'
+
+    assert AddRoad.model_validate_json(written % "100.0").metres == 100
+    assert AddRoad.model_validate_json(written % "1e2").metres == 100
 
 
 @pytest.mark.parametrize(

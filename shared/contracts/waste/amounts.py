@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.messages import Number
 
-AMOUNT_TEXT = r"[0-9]{1,10}(\.[0-9]{1,3})?"
+AMOUNT_TEXT = r"[0-9]{1,9}(\.[0-9]{1,3})?|1000000000(\.0{1,3})?"
 
 
 def _plain(value: object) -> object:
@@ -21,7 +21,7 @@ def _plain(value: object) -> object:
     return value
 
 
-KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 """The short name of a kind of waste, e.g. `bio`."""
 
 Amount = Annotated[
@@ -31,8 +31,8 @@ Amount = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000_000},
-                {"type": "string", "pattern": f"^{AMOUNT_TEXT}$"},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000_000, "multipleOf": 0.001},
+                {"type": "string", "pattern": rf"^(?=.*[1-9])({AMOUNT_TEXT})$"},
             ]
         },
         mode="validation",
@@ -40,5 +40,8 @@ Amount = Annotated[
 ]
 """More than 0, at most 10⁹, at most three places; a JSON number, or a string of plain digits: "12.345"."""
 
-Amounts = Annotated[dict[KindCode, Amount], Field(min_length=1, max_length=100)]
+Amounts = Annotated[
+    dict[KindCode, Amount],
+    Field(min_length=1, max_length=100, json_schema_extra={"additionalProperties": False}),
+]
 """Amounts by kind."""

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
@@ -33,7 +34,12 @@ def _addressable(name: str) -> str:
     return name
 
 
-PlaceName = Annotated[Name, BeforeValidator(_composed), AfterValidator(_addressable)]
+PlaceName = Annotated[
+    Name,
+    BeforeValidator(_composed),
+    AfterValidator(_addressable),
+    WithJsonSchema({"type": "string", "format": "place-name", "minLength": 1, "maxLength": 200}),
+]
 """The name of an organization or a storage, in Unicode's composed form: canonically equivalent is equal.
 
 Not "." or "..", no "/" and no "\\": an address would mean something else (RFC 3986, 3.3 and 5.2.4).
@@ -41,7 +47,13 @@ Not "." or "..", no "/" and no "\\": an address would mean something else (RFC 3
 
 IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
 
-Metres = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Metres = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True), BeforeValidator(_whole)]
+"""Whole metres; 100.0 is a whole number too, as in JSON Schema."""
 
 
 class OrganizationNotFound(NotFound):

@@ -1,0 +1,97 @@
+"""Large answers in gzip, for clients that take it (RFC 9110, section 12.5.3).
+
+Compressed bytes are another representation: they have an entity tag of their own, which conditions know, and
+`Vary` tells caches. A secret must not be answered beside what a caller chose, or sizes give it away (BREACH);
+a route that has to sets `Content-Encoding: identity`.
+"""
+
+import asyncio
+import gzip
+import re
+from functools import lru_cache
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.conditions import compressed
+
+LEVEL = 5
+IN_A_THREAD_BYTES = 128 * 1024
+"""Some milliseconds of work, which would keep all other requests waiting."""
+TEXTUAL = re.compile(r"text/(?!event-stream)|application/([\w.-]+\+)?(json|xml|javascript|yaml)|image/svg")
+QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+class Compression:
+    """Compresses answers of `least` bytes or more that are sent in one piece and consist of text."""
+
+    def __init__(self, app: ASGIApp, least: int):
+        self.app = app
+        self.least = least
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start: Message | None = None
+
+        async def hold_head(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            if start is not None and message["type"] == "http.response.body":
+                await self._fit(scope, start, message)
+            if start is not None:
+                held, start = start, None
+                await send(held)
+            await send(message)
+
+        await self.app(scope, receive, hold_head)
+
+    async def _fit(self, scope: Scope, start: Message, message: Message) -> None:
+        """Compress the message in place, and say so in its head."""
+        if start["status"] == 304:
+            _tag_like_asked(scope, start)
+            return
+        body: bytes = message.get("body", b"")
+        if len(body) < self.least or message.get("more_body"):
+            return
+        headers = MutableHeaders(raw=start["headers"])
+        if "content-encoding" in headers or not TEXTUAL.match(headers.get("content-type", "")):
+            return
+        headers.add_vary_header("Accept-Encoding")
+        if not takes_gzip(", ".join(Headers(scope=scope).getlist("accept-encoding"))):
+            return
+        message["body"] = await _compressed(body)
+        headers["content-encoding"] = "gzip"
+        headers["content-length"] = str(len(message["body"]))
+        if tag := headers.get("etag"):
+            headers["etag"] = compressed(tag)
+
+
+def _tag_like_asked(scope: Scope, start: Message) -> None:
+    """A 304 repeats the tag of what the client has, or its cache would not know it (RFC 9111, 4.3.4)."""
+    headers = MutableHeaders(raw=start["headers"])
+    headers.add_vary_header("Accept-Encoding")
+    tag = compressed(headers.get("etag", ""))
+    if any(tag in named for named in Headers(scope=scope).getlist("if-none-match")):
+        headers["etag"] = tag
+
+
+async def _compressed(body: bytes) -> bytes:
+    if len(body) < IN_A_THREAD_BYTES:
+        return gzip.compress(body, LEVEL, mtime=0)
+    return await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+
+
+@lru_cache(256)
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether a client takes gzip, and likes plain answers no better."""
+    qualities: dict[str, float] = {}
+    for part in accept_encoding.lower().split(","):
+        coding, _, parameter = part.partition(";")
+        found = QUALITY.fullmatch(parameter.replace(" ", "").strip())
+        qualities[coding.strip()] = float(found[1]) if found else 1.0
+    wanted = qualities.get("gzip", qualities.get("*", 0.0))
+    return wanted > 0 and wanted >= qualities.get("identity", 0.0)

@@ -1,0 +1,44 @@
+"""Methods that follow from the routes (RFC 9110, section 9.3): HEAD from GET, OPTIONS and Allow from all."""
+
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Methods:
+    """Answers OPTIONS, and HEAD as GET without the body."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope["method"] = "GET"
+            send = _without_body(send)
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and (methods := allowed(scope)):
+            headers = [(b"allow", ", ".join(methods).encode())]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self.app(scope, receive, send)
+
+
+def allowed(scope: Scope) -> list[str]:
+    """The methods of the path, of all routes that share it; none where nothing is."""
+    found = [method for method in METHODS if _is_routed(scope, method)]
+    if "GET" in found:
+        found.append("HEAD")
+    return [*found, "OPTIONS"] if found else []
+
+
+def _is_routed(scope: Scope, method: str) -> bool:
+    asked = {**scope, "method": method}
+    return any(route.matches(asked)[0] is Match.FULL for route in scope["app"].routes)
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head

@@ -34,8 +34,9 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 class Asker:
     """One HTTP request's way to the services. `headers` go with its answer, whatever that will be."""
 
-    def __init__(self, http: Request):
+    def __init__(self, http: Request, response: Response):
         self.http = http
+        self.response = response
         self.gateway: Gateway = http.app.state.gateway
         self.headers: dict[str, str] = {}
         http.state.answer_headers = self.headers
@@ -53,13 +54,9 @@ class Asker:
             body = await self._resource(request)
         else:
             body = await self._list(request)
-        return cast(AnswerType, self._response(body))
-
-    def _response(self, body: bytes) -> Response:
+        self.response.headers.update(self.headers)  # of a route that does not return the answer
         status = self.http.scope["route"].status_code or HTTPStatus.OK
-        if status == HTTPStatus.NO_CONTENT:
-            return Response(status_code=status, headers=self.headers)
-        return Response(body, status, self.headers, media_type="application/json")
+        return cast(AnswerType, Response(body, status, self.headers, media_type="application/json"))
 
     async def _list(self, query: shared.messages.Request[Any]) -> bytes:
         """A page goes with a link to the next."""
@@ -167,10 +164,10 @@ class Asker:
         return answered
 
 
-async def _asker(http: Request) -> Asker:  # async: FastAPI sends others to a thread
+async def _asker(http: Request, response: Response) -> Asker:  # async: FastAPI sends others to a thread
     if http.scope["query_string"]:
         require_known(http)
-    return Asker(http)
+    return Asker(http, response)
 
 
 Ask = Annotated[Asker, Depends(_asker)]

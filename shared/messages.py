@@ -84,6 +84,12 @@ class BadCursor(Refusal):
     code = "bad_cursor"
 
 
+class MessageIdReused(Refusal):
+    """The message id was used before for a command with other content."""
+
+    code = "message_id_reused"
+
+
 class Unavailable(Refusal):
     """The owner cannot be asked at the moment; nothing is known to have happened."""
 
@@ -91,7 +97,7 @@ class Unavailable(Refusal):
 
 
 class Failed(Refusal):
-    """The owner broke on the message and gave it up; it lies with the dead letters."""
+    """The owner broke on the message and gave it up; a command lies with the dead letters."""
 
     code = "failed"
 
@@ -202,8 +208,8 @@ EVENTS: dict[str, type[Event]] = {}
 class CommandRefused(Event, routing_key="*.command_refused"):
     """A command was refused and nobody waited for the answer. `*` is the owner of the command."""
 
-    queue: str
-    message_id: str
-    code: str
-    message: str
+    queue: str = Field(examples=["tasks.complete_task"])
+    message_id: str = Field(examples=["walk-1"])
+    code: str = Field(examples=["not_found"])
+    message: str = Field(examples=["There is no task 0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11."])
     errors: list[dict[str, str]] = []

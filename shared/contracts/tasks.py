@@ -71,6 +71,9 @@ Sort = Literal["created", "-created", "due", "-due", "priority", "-priority"]
 """`-` turns the order round. What has no due time counts as due later than all others."""
 
 
+TaskId = Annotated[UUID, Field(examples=["0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11"])]
+
+
 class TaskNotFound(NotFound):
     """There is no task with that id."""
 
@@ -81,18 +84,18 @@ class TaskFields(Message):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: Name = Field(examples=["Buy milk"])
-    description: Description = ""
+    description: Description = Field("", examples=["Two litres, with a lid."])
     status: Status = "open"
-    priority: Priority = "normal"
-    due_at: Time | None = None
-    tags: Tags = ()
+    priority: Priority = Field("normal", examples=["high"])
+    due_at: Time | None = Field(None, examples=["2030-05-17T18:00:00Z"])
+    tags: Tags = Field((), examples=[["home", "shop"]])
 
 
 class TaskChanges(Message):
     """A JSON Merge Patch (RFC 7396): what is left out stays, null brings back what a new task has."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra={"examples": [{"priority": "high", "due_at": None}]}
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"priority": "urgent", "due_at": None}]}
     )
 
     title: Name | MISSING = MISSING
@@ -106,13 +109,13 @@ class TaskChanges(Message):
 class Task(Answer):
     """Something to be done. Completed: when it became done, null while it is not."""
 
-    id: UUID
-    title: str
-    description: str = ""
+    id: TaskId
+    title: str = Field(examples=["Buy milk"])
+    description: str = Field("", examples=["Two litres, with a lid."])
     status: Status = "open"
-    priority: Priority = "normal"
-    due_at: AwareDatetime | None = None
-    tags: tuple[str, ...] = ()
+    priority: Priority = Field("normal", examples=["high"])
+    due_at: AwareDatetime | None = Field(None, examples=["2030-05-17T18:00:00Z"])
+    tags: tuple[str, ...] = Field((), examples=[["home", "shop"]])
     version: int
     created_at: AwareDatetime
     changed_at: AwareDatetime = Field(default_factory=lambda known: known["created_at"])
@@ -139,7 +142,7 @@ class ChangeTask(
 ):
     """Change some fields of a task. Changes that change nothing are answered without a new version."""
 
-    task: UUID
+    task: TaskId
     changes: TaskChanges
 
 
@@ -153,7 +156,7 @@ class ReplaceTask(
 ):
     """Say all fields of a task anew. The same fields again are answered without a new version."""
 
-    task: UUID
+    task: TaskId
 
 
 class CompleteTask(
@@ -165,7 +168,7 @@ class CompleteTask(
 ):
     """Make a task done. One that is done is answered as it is, without a new version."""
 
-    task: UUID
+    task: TaskId
 
 
 class ReopenTask(
@@ -177,7 +180,7 @@ class ReopenTask(
 ):
     """Make a task that is done open again. Any other is answered as it is, without a new version."""
 
-    task: UUID
+    task: TaskId
 
 
 class RemoveTask(
@@ -185,19 +188,21 @@ class RemoveTask(
 ):
     """Remove a task. The answer is the task as it was last, with a version of its own."""
 
-    task: UUID
+    task: TaskId
 
 
 class GetTask(Query[Task], queue="tasks.get_task", refusals=(TaskNotFound,)):
     """Look a task up by its id."""
 
-    task: UUID
+    task: TaskId
 
 
 class ListTasks(Query[Tasks], queue="tasks.list_tasks", refusals=(BadCursor,)):
     """List the tasks that pass all filters. Without a total, unless `count` asks for one."""
 
-    status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field((), description="Any of them.")
+    status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field(
+        (), description="Any of them.", examples=[["open", "in_progress"]]
+    )
     priority: Annotated[tuple[Priority, ...], BeforeValidator(_several)] = Field(
         (), description="Any of them."
     )
@@ -207,6 +212,7 @@ class ListTasks(Query[Tasks], queue="tasks.list_tasks", refusals=(BadCursor,)):
     words: Name | None = Field(
         None,
         description='In title or description, Russian or English, in any form; "a phrase", or, -without.',
+        examples=["milk"],
     )
     sort: Sort = "created"
     limit: int = Field(20, ge=1, le=100)

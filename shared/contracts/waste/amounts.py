@@ -21,7 +21,9 @@ def _plain(value: object) -> object:
     return value
 
 
-KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+KindCode = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50), Field(examples=["glass"])
+]
 """The short name of a kind of waste, e.g. `bio`."""
 
 Amount = Annotated[

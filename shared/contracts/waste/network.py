@@ -40,6 +40,8 @@ Not "." or "..", no "/" and no "\\": an address would mean something else (RFC 3
 """
 
 IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
+OrganizationIdOrName = Annotated[IdOrName, Field(examples=["ОО 1"])]
+StorageIdOrName = Annotated[IdOrName, Field(examples=["МНО 1"])]
 
 Metres = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 
@@ -96,7 +98,7 @@ class Kind(Answer):
     """A kind of waste."""
 
     code: KindCode
-    title: str
+    title: str = Field(examples=["стекло"])
     version: int = 1
 
 
@@ -104,7 +106,7 @@ class Organization(Answer):
     """Generates waste."""
 
     id: UUID
-    name: str
+    name: str = Field(examples=["ОО 1"])
     created_at: AwareDatetime
     version: int = 1
 
@@ -113,9 +115,9 @@ class Storage(Answer):
     """Takes the kinds of waste that its capacity lists. Its version grows with each placement in it."""
 
     id: UUID
-    name: str
-    capacity: dict[KindCode, Number]
-    room: dict[KindCode, Number]
+    name: str = Field(examples=["МНО 1"])
+    capacity: dict[KindCode, Number] = Field(examples=[{"glass": 300, "plastic": 100}])
+    room: dict[KindCode, Number] = Field(examples=[{"glass": 250, "plastic": 90}])
     created_at: AwareDatetime
     version: int
 
@@ -126,12 +128,12 @@ class Road(Answer):
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
     id: UUID
-    origin: str = Field(alias="from")
+    origin: str = Field(alias="from", examples=["ОО 1"])
     origin_id: UUID = Field(alias="from_id")
-    destination: str = Field(alias="to")
+    destination: str = Field(alias="to", examples=["МНО 1"])
     destination_id: UUID = Field(alias="to_id")
-    metres: int
-    two_way: bool
+    metres: int = Field(examples=[100])
+    two_way: bool = Field(examples=[False])
     created_at: AwareDatetime
     version: int = 1
 
@@ -204,13 +206,13 @@ class AddRoad(Command[Road], queue="waste.add_road", refusals=(PlaceNotFound, Ro
 class GetOrganization(Query[Organization], queue="waste.get_organization", refusals=(OrganizationNotFound,)):
     """Look an organization up."""
 
-    organization: IdOrName
+    organization: OrganizationIdOrName
 
 
 class GetStorage(Query[Storage], queue="waste.get_storage", refusals=(StorageNotFound,)):
     """Look a storage up, with its room by kind."""
 
-    storage: IdOrName
+    storage: StorageIdOrName
 
 
 class ListKinds(Query[Kinds], queue="waste.list_kinds"):

@@ -5,13 +5,14 @@ import asyncio
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from gateway import errors
+from gateway import errors, examples
 from gateway.asking import Gateway
 from gateway.limits import BodyLimit
 from gateway.metrics import HttpMetrics
 from gateway.operations import Operations
 from gateway.routes import operations as operation_routes
 from gateway.routes import tasks, waste
+from gateway.routes.pages import pages
 from gateway.settings import GatewaySettings
 from shared.asking import RequestClient
 from shared.bus import Publisher
@@ -22,12 +23,13 @@ ABOUT = "Commands and queries of Conveyor. Each becomes a message; its owner ans
 
 
 def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> FastAPI:
-    app = FastAPI(title="Conveyor", version="0.1.0", description=ABOUT)
+    app = FastAPI(title="Conveyor", version="0.1.0", description=ABOUT, docs_url=None, redoc_url=None)
     app.state.gateway = gateway
     app.add_middleware(BodyLimit, most=settings.body_bytes)
     app.add_middleware(HttpMetrics)
     errors.install(app)
-    for router in (tasks.router, waste.router, operation_routes.router):
+    examples.install(app)
+    for router in (tasks.router, waste.router, operation_routes.router, pages(settings)):
         app.include_router(router)
     for path, page in health.pages():
         app.routes.append(Route(path, page, include_in_schema=False))

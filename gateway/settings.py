@@ -1,6 +1,7 @@
 """Settings of the gateway, from the environment: `GATEWAY_RABBITMQ_URL`, `GATEWAY_HTTP_PORT`, …"""
 
 from secrets import token_hex
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -20,3 +21,15 @@ class GatewaySettings(ProcessSettings):
     wait_seconds: float = 5.0
     body_bytes: int = 1024 * 1024
     waiting_requests: int = 1000
+    management_url: str = Field("", pattern="^(https?://.+)?$")
+    """Where people reach RabbitMQ's management page; without it `/docs/queues` has no links to it."""
+
+    @property
+    def broker_host(self) -> str:
+        """Host and port of the broker, for readers."""
+        return urlsplit(self.rabbitmq_url).netloc.rpartition("@")[2]
+
+    @property
+    def virtual_host(self) -> str:
+        """Where the queues are; a URL without one means the virtual host `/`."""
+        return unquote(urlsplit(self.rabbitmq_url).path[1:]) or "/"

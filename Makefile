@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test check format demo events
+.PHONY: help run up down status logs clean-data test check format examples demo events
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -34,6 +34,9 @@ check: ## ruff, mypy and the import rules; changes nothing
 
 format: ## format the code
 	$(conveyor) format
+
+examples: ## make requests.http and its kin from the contracts
+	$(conveyor) examples
 
 demo: ## load the waste case through REST and print it
 	$(conveyor) demo

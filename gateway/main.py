@@ -5,7 +5,7 @@ import asyncio
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from gateway import errors, openapi
+from gateway import errors, examples, openapi
 from gateway.asking import Gateway
 from gateway.cache import Cache
 from gateway.compression import Compression
@@ -17,6 +17,7 @@ from gateway.metrics import WAITING, HttpMetrics
 from gateway.operations import Operations
 from gateway.routes import operations as operation_routes
 from gateway.routes import tasks, waste
+from gateway.routes.pages import pages
 from gateway.settings import GatewaySettings
 from gateway.valkey_level import ValkeyLevel
 from shared.asking import RequestClient
@@ -32,6 +33,8 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
         title="Conveyor",
         version="0.1.0",
         description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would trust the Host header, and lose what some clients sent
         generate_unique_id_function=openapi.operation_id,
     )
@@ -42,8 +45,9 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
     app.add_middleware(Deadline, seconds=settings.request_seconds)
     app.add_middleware(HttpMetrics)
     errors.install(app)
+    examples.install(app)
     openapi.install(app)
-    for router in (tasks.router, waste.router, operation_routes.router):
+    for router in (tasks.router, waste.router, operation_routes.router, pages(settings)):
         app.include_router(router)
     for path, page in health.pages():
         app.routes.append(Route(path, page, methods=["GET"], include_in_schema=False))

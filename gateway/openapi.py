@@ -57,6 +57,7 @@ IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "description": "The ETag that the command is meant for, or several, or `*` for any.",
+    "example": "*",
     "schema": {"type": "string", "pattern": rf"^(\*|{ENTITY_TAG}(, ?{ENTITY_TAG}){{0,99}})$"},
 }
 

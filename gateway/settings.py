@@ -1,6 +1,7 @@
 """Settings of the gateway, from the environment: `GATEWAY_RABBITMQ_URL`, `GATEWAY_HTTP_PORT`, …"""
 
 from secrets import token_hex
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -49,3 +50,16 @@ class GatewaySettings(ProcessSettings):
         if seconds <= longest:
             raise ValueError(f"a request must be given longer than the {longest:g} s that it may wait")
         return seconds
+
+    management_url: str = Field("", pattern="^(https?://.+)?$")
+    """Where people reach RabbitMQ's management page; without it `/docs/queues` has no links to it."""
+
+    @property
+    def broker_host(self) -> str:
+        """Host and port of the broker, for readers."""
+        return urlsplit(self.rabbitmq_url).netloc.rpartition("@")[2]
+
+    @property
+    def virtual_host(self) -> str:
+        """Where the queues are; a URL without one means the virtual host `/`."""
+        return unquote(urlsplit(self.rabbitmq_url).path[1:]) or "/"

@@ -17,7 +17,7 @@ from time import perf_counter
 from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer
 from shared.handling import Work
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
-from shared.messages import CommandRefused, Event, Invalid, Refusal, new_id
+from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Refusal, new_id
 from shared.recovery import Recovery
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES
 from shared.topology import EVENTS_EXCHANGE
@@ -30,12 +30,6 @@ FALSE_ALARMS = 3
 MOST_STARTS = 3
 """A crash charges every message in hand; running alone tells the one that kills from its neighbours."""
 REUSED = "This message id was used before with other content; take a new one."
-
-
-class MessageIdReused(Refusal):
-    """The message id was used before for a command with other content."""
-
-    code = "message_id_reused"
 
 
 class _Spoiled(Exception):

@@ -7,6 +7,7 @@ and acknowledging are the kernel's, by the batch. Every queue has a channel and 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import orjson
 from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
@@ -15,7 +16,7 @@ from faststream.specification import AsyncAPI
 
 from shared.bus import named
 from shared.handling import Handler
-from shared.health import Health
+from shared.health import JSON, Health, Page
 from shared.messages import Event, Message
 from shared.topology import EVENTS_EXCHANGE, Queue, queue_for
 
@@ -42,8 +43,7 @@ class Consumer:
             self.broker,
             logger=None,
             specification=AsyncAPI(title=service, version="1"),
-            asyncapi_path="/docs/asyncapi",
-            asgi_routes=health.pages(),
+            asgi_routes=[*health.pages(), ("/docs/asyncapi.json", Page(self._described))],
         )
 
     def _subscribe(self, handler: Handler, name: str, take: Take) -> None:
@@ -58,6 +58,10 @@ class Consumer:
             description=handler.description,
         )
         subscriber(_intake(handler, name, take))
+
+    def _described(self) -> tuple[int, bytes, str]:
+        """What it consumes, for programs. The gateway shows people all services at once, at `/asyncapi`."""
+        return 200, orjson.dumps(self.app.schema.to_specification().to_jsonable()), JSON
 
     async def start(self) -> None:
         await self.broker.start()

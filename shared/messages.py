@@ -4,6 +4,7 @@ Contracts (`shared/contracts/<owner>.py`) are written in it. Whatever has a name
 routing key, a code) gets it here, once, where its class is declared.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
@@ -14,23 +15,38 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
-    WithJsonSchema,
 )
+from pydantic_core import CoreSchema
 from uuid_utils.compat import uuid7
+
+
+@dataclass(frozen=True)
+class Format:
+    """Names a form of text in JSON schemas instead of its pattern: few readers know classes of characters."""
+
+    name: str
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        described = handler(schema)
+        described.pop("pattern", None)
+        return described | {"format": self.name}
+
 
 Name = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$"
     ),
-    WithJsonSchema({"type": "string", "format": "line", "minLength": 1, "maxLength": 200}),
+    Format("line"),
 ]
 """One line of visible text, 1-200 characters: no control or format characters (Unicode's Cc, Cf, Zl, Zp).
 
-PostgreSQL's text cannot hold NUL, and what nobody sees must not tell two names apart. In schemas that is the
-format `line`: few who read them know classes of characters.
+PostgreSQL's text cannot hold NUL, and what nobody sees must not tell two names apart.
 """
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
@@ -94,6 +110,12 @@ class BadCursor(Refusal):
     code = "bad_cursor"
 
 
+class MessageIdReused(Refusal):
+    """The message id was used before for a command with other content."""
+
+    code = "message_id_reused"
+
+
 class Unavailable(Refusal):
     """The owner cannot be asked at the moment; nothing is known to have happened."""
 
@@ -101,7 +123,7 @@ class Unavailable(Refusal):
 
 
 class Failed(Refusal):
-    """The owner broke on the message and gave it up; it lies with the dead letters."""
+    """The owner broke on the message and gave it up; a command lies with the dead letters."""
 
     code = "failed"
 
@@ -260,8 +282,8 @@ EVENTS: dict[str, type[Event]] = {}
 class CommandRefused(Event, routing_key="*.command_refused"):
     """A command was refused and nobody waited for the answer. `*` is the owner of the command."""
 
-    queue: str
-    message_id: str
-    code: str
-    message: str
+    queue: str = Field(examples=["tasks.complete_task"])
+    message_id: str = Field(examples=["walk-1"])
+    code: str = Field(examples=["not_found"])
+    message: str = Field(examples=["There is no task 0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11."])
     errors: list[dict[str, str]] = []

@@ -1,8 +1,8 @@
 """What has become of a command that was not waited for."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, BaseModel
 
 from gateway.asking import Ask, address_in
@@ -12,6 +12,10 @@ from shared.contracts.operations import Operation
 from shared.messages import REQUESTS, Command, Refusal
 
 router = APIRouter(prefix="/operations", tags=["operations"])
+
+OperationId = Annotated[
+    str, Path(description="From the `Link` or `Location` of a command's answer.", examples=["WyJ0YXNrcy5j…"])
+]
 
 
 class OperationView(BaseModel):
@@ -30,9 +34,9 @@ class OperationView(BaseModel):
     "/{operation}",
     summary="Ask what has become of a command",
     response_model_exclude_none=True,
-    responses=problems("not_found", "expired"),
+    responses=problems("expired"),
 )
-async def get_operation(operation: str, ask: Ask, response: Response) -> OperationView:
+async def get_operation(operation: OperationId, ask: Ask, response: Response) -> OperationView:
     key, found = await ask.operation(operation)
     if found.state in {"waiting", "retrying"}:
         response.headers["retry-after"] = str(RETRY_SECONDS)

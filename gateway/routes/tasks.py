@@ -1,7 +1,6 @@
 """Tasks by REST; what they mean stands in shared/contracts/tasks.py."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Body, Query
 
@@ -18,6 +17,7 @@ from shared.contracts.tasks import (
     Task,
     TaskChanges,
     TaskFields,
+    TaskId,
     Tasks,
 )
 
@@ -41,31 +41,31 @@ async def list_tasks(query: Annotated[ListTasks, Query()], ask: Ask) -> Tasks:
 
 
 @router.get("/{task}", summary="Look a task up by its id")
-async def get_task(task: UUID, ask: Ask) -> Task:
+async def get_task(task: TaskId, ask: Ask) -> Task:
     return await ask(GetTask(task=task))
 
 
 @router.patch("/{task}", summary="Change some fields of a task", openapi_extra=PLAIN_JSON_TOO)
-async def change_task(task: UUID, changes: MergePatch, ask: Ask) -> Task:
+async def change_task(task: TaskId, changes: MergePatch, ask: Ask) -> Task:
     """JSON Merge Patch (RFC 7396): what is left out stays, null brings back what a new task has."""
     return await ask(ChangeTask(task=task, changes=changes))
 
 
 @router.put("/{task}", summary="Say all fields of a task anew")
-async def replace_task(task: UUID, fields: TaskFields, ask: Ask) -> Task:
+async def replace_task(task: TaskId, fields: TaskFields, ask: Ask) -> Task:
     return await ask(ReplaceTask(task=task, **fields.model_dump()))
 
 
 @router.post("/{task}/complete", summary="Make a task done")
-async def complete_task(task: UUID, ask: Ask) -> Task:
+async def complete_task(task: TaskId, ask: Ask) -> Task:
     return await ask(CompleteTask(task=task))
 
 
 @router.post("/{task}/reopen", summary="Make a task that is done open again")
-async def reopen_task(task: UUID, ask: Ask) -> Task:
+async def reopen_task(task: TaskId, ask: Ask) -> Task:
     return await ask(ReopenTask(task=task))
 
 
 @router.delete("/{task}", status_code=204, summary="Remove a task")
-async def remove_task(task: UUID, ask: Ask) -> None:
+async def remove_task(task: TaskId, ask: Ask) -> None:
     await ask(RemoveTask(task=task))

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from gateway.asking import Ask
-from shared.contracts.waste.amounts import Amounts
 from shared.contracts.waste.generating import (
     FindStorages,
+    GeneratedAmounts,
     GenerateWaste,
     Generation,
+    GenerationId,
     Generations,
     GetGeneration,
     ListGenerations,
@@ -21,7 +22,6 @@ from shared.contracts.waste.network import (
     AddRoad,
     GetOrganization,
     GetStorage,
-    IdOrName,
     Kind,
     Kinds,
     ListKinds,
@@ -29,6 +29,7 @@ from shared.contracts.waste.network import (
     ListRoads,
     ListStorages,
     Organization,
+    OrganizationIdOrName,
     Organizations,
     RegisterKind,
     RegisterOrganization,
@@ -36,6 +37,7 @@ from shared.contracts.waste.network import (
     Road,
     Roads,
     Storage,
+    StorageIdOrName,
     Storages,
 )
 
@@ -45,9 +47,9 @@ router = APIRouter(prefix="/waste", tags=["waste"])
 class Waste(BaseModel):
     """What an organization generates at once."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"amounts": {"bio": 50}}]})
+    model_config = ConfigDict(extra="forbid")
 
-    amounts: Amounts
+    amounts: GeneratedAmounts
 
 
 @router.post("/kinds", status_code=201, summary="Register a kind of waste")
@@ -71,36 +73,8 @@ async def list_organizations(ask: Ask) -> Organizations:
 
 
 @router.get("/organizations/{organization}", summary="Look an organization up by its id or name")
-async def get_organization(organization: IdOrName, ask: Ask) -> Organization:
+async def get_organization(organization: OrganizationIdOrName, ask: Ask) -> Organization:
     return await ask(GetOrganization(organization=organization))
-
-
-@router.post("/organizations/{organization}/waste", status_code=201, summary="Generate waste")
-async def generate_waste(organization: IdOrName, waste: Waste, ask: Ask) -> Generation:
-    """Each kind goes to the nearest storage with room, then to the next; what fits nowhere waits."""
-    return await ask(GenerateWaste(organization=organization, amounts=waste.amounts))
-
-
-@router.get("/organizations/{organization}/waste", summary="List what an organization generated")
-async def list_generations(
-    organization: IdOrName,
-    ask: Ask,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: UUID | None = None,
-) -> Generations:
-    """The latest first; the next page is what came before the last generation of this one."""
-    return await ask(ListGenerations(organization=organization, limit=limit, before=before))
-
-
-@router.get("/organizations/{organization}/storages", summary="See the distance and room of any storage")
-async def find_storages(organization: IdOrName, ask: Ask) -> StoragesInView:
-    """All storages, the nearest first; those that no road leads to are last and have no distance."""
-    return await ask(FindStorages(organization=organization))
-
-
-@router.get("/generations/{generation}", summary="Look up where the waste of one generation went")
-async def get_generation(generation: UUID, ask: Ask) -> Generation:
-    return await ask(GetGeneration(generation=generation))
 
 
 @router.post("/storages", status_code=201, summary="Register a storage")
@@ -114,7 +88,7 @@ async def list_storages(ask: Ask) -> Storages:
 
 
 @router.get("/storages/{storage}", summary="Look a storage up by its id or name")
-async def get_storage(storage: IdOrName, ask: Ask) -> Storage:
+async def get_storage(storage: StorageIdOrName, ask: Ask) -> Storage:
     return await ask(GetStorage(storage=storage))
 
 
@@ -127,3 +101,31 @@ async def add_road(command: AddRoad, ask: Ask) -> Road:
 @router.get("/roads", summary="List the roads")
 async def list_roads(ask: Ask) -> Roads:
     return await ask(ListRoads())
+
+
+@router.post("/organizations/{organization}/waste", status_code=201, summary="Generate waste")
+async def generate_waste(organization: OrganizationIdOrName, waste: Waste, ask: Ask) -> Generation:
+    """Each kind goes to the nearest storage with room, then to the next; what fits nowhere waits."""
+    return await ask(GenerateWaste(organization=organization, amounts=waste.amounts))
+
+
+@router.get("/organizations/{organization}/waste", summary="List what an organization generated")
+async def list_generations(
+    organization: OrganizationIdOrName,
+    ask: Ask,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: UUID | None = None,
+) -> Generations:
+    """The latest first; the next page is what came before the last generation of this one."""
+    return await ask(ListGenerations(organization=organization, limit=limit, before=before))
+
+
+@router.get("/organizations/{organization}/storages", summary="See the distance and room of any storage")
+async def find_storages(organization: OrganizationIdOrName, ask: Ask) -> StoragesInView:
+    """All storages, the nearest first; those that no road leads to are last and have no distance."""
+    return await ask(FindStorages(organization=organization))
+
+
+@router.get("/generations/{generation}", summary="Look up where the waste of one generation went")
+async def get_generation(generation: GenerationId, ask: Ask) -> Generation:
+    return await ask(GetGeneration(generation=generation))

@@ -104,6 +104,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "test": lambda: _become(["-m", "pytest", *arguments]),
         "check": check,
         "format": format_code,
+        "examples": lambda: _become(["-m", "infra.examples"]),
         "demo": lambda: against_what_runs("infra.demo", arguments),
         "events": lambda: against_what_runs("infra.events", arguments),
     }

@@ -12,6 +12,7 @@ class Service:
     prefix: str  # of its settings: TASK_HTTP_PORT, TASK_RABBITMQ_URL, TASK_DATABASE_URL
     port: int  # for HTTP; where it is taken the next free one
     secret: bool = False  # a secret of its own, the same at every start
+    links: bool = False  # is told where RabbitMQ's management page is
     database: str = ""  # its own PostgreSQL database, when it has one
     cache: bool = False  # is faster with Valkey, and does without
     command: tuple[str, ...] = ()  # `python -m name.main` unless said otherwise
@@ -38,7 +39,7 @@ class System:
 
 CONVEYOR = System(
     services=(
-        Service("gateway", "GATEWAY", 8000, secret=True, cache=True),
+        Service("gateway", "GATEWAY", 8000, secret=True, links=True, cache=True),
         Service("task_service", "TASK", 8001, database="task_service"),
         Service("waste_service", "WASTE", 8002, database="waste_service"),
     ),

@@ -90,6 +90,8 @@ class Wiring:
         if service.secret:
             secret = self.given.get(f"{service.prefix}_SECRET")
             settings[f"{service.prefix}_SECRET"] = secret or self._password(f"{service.name}_secret")
+        if service.links:
+            settings[f"{service.prefix}_MANAGEMENT_URL"] = self._management_url(service.prefix)
         if service.database:
             settings[f"{service.prefix}_DATABASE_URL"] = self._database_url(service)
         if service.cache:
@@ -104,6 +106,10 @@ class Wiring:
     def _rabbitmq_url(self, user: str, prefix: str) -> str:
         given = self.given.get(f"{prefix}_RABBITMQ_URL") or self.given.get("RABBITMQ_URL")
         return given or (self.rabbitmq.url(user) if self.rabbitmq else "")
+
+    def _management_url(self, prefix: str) -> str:
+        given = self.given.get(f"{prefix}_MANAGEMENT_URL") or self.given.get("RABBITMQ_MANAGEMENT_URL")
+        return given or (self.rabbitmq.management_url if self.rabbitmq else "")
 
     def _database_url(self, service: Service) -> str:
         given = self.given.get(f"{service.prefix}_DATABASE_URL")

@@ -5,7 +5,7 @@ Every service with commands answers this from its inbox, in the queue `owner.get
 
 from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from shared.messages import Answer, Query
 
@@ -17,15 +17,15 @@ class Operation(Answer):
     lies with the dead letters. done and refused: as it was answered.
     """
 
-    state: Literal["waiting", "retrying", "done", "refused", "failed"]
+    state: Literal["waiting", "retrying", "done", "refused", "failed"] = Field(examples=["done"])
     attempt: int = 1
     next_attempt_at: AwareDatetime | None = None
     last_error: str = ""
-    answer: Any = None
+    answer: Any = Field(None, examples=[{"id": "0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11", "title": "Buy milk"}])
 
 
 class GetOperation(Query[Operation], queue="*.get_operation"):
-    """Ask what has become of a command. `*` is the owner of the command."""
+    """Ask the owner of a command what has become of it."""
 
-    command_queue: str
-    message_id: str
+    command_queue: str = Field(examples=["tasks.create_task"])
+    message_id: str = Field(examples=["walk-1"])

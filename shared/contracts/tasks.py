@@ -27,6 +27,7 @@ from shared.messages import (
     Command,
     Conditional,
     Event,
+    Format,
     Message,
     Name,
     NotFound,
@@ -76,7 +77,7 @@ Time = Annotated[
 Tag = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$"),
-    WithJsonSchema({"type": "string", "format": "line", "minLength": 1, "maxLength": 50}),
+    Format("line"),
 ]
 """A short name."""
 
@@ -86,6 +87,9 @@ Tags = Annotated[
 
 Sort = Literal["created", "-created", "due", "-due", "priority", "-priority"]
 """`-` turns the order round. What has no due time counts as due later than all others."""
+
+
+TaskId = Annotated[UUID, Field(examples=["0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11"])]
 
 
 class TaskNotFound(NotFound):
@@ -98,18 +102,18 @@ class TaskFields(Message):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: Name = Field(examples=["Buy milk"])
-    description: Description = ""
+    description: Description = Field("", examples=["Two litres, with a lid."])
     status: Status = "open"
-    priority: Priority = "normal"
-    due_at: Time | None = None
-    tags: Tags = ()
+    priority: Priority = Field("normal", examples=["high"])
+    due_at: Time | None = Field(None, examples=["2030-05-17T18:00:00Z"])
+    tags: Tags = Field((), examples=[["home", "shop"]])
 
 
 class TaskChanges(Message):
     """A JSON Merge Patch (RFC 7396): what is left out stays, null brings back what a new task has."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra={"examples": [{"priority": "high", "due_at": None}]}
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"priority": "urgent", "due_at": None}]}
     )
 
     title: Name | MISSING = MISSING
@@ -123,12 +127,13 @@ class TaskChanges(Message):
 class Task(Resource, path="/tasks/{id}"):
     """Something to be done. Completed: when it became done, null while it is not."""
 
-    title: str
-    description: str = ""
+    id: TaskId
+    title: str = Field(examples=["Buy milk"])
+    description: str = Field("", examples=["Two litres, with a lid."])
     status: Status = "open"
-    priority: Priority = "normal"
-    due_at: AwareDatetime | None = None
-    tags: tuple[str, ...] = ()
+    priority: Priority = Field("normal", examples=["high"])
+    due_at: AwareDatetime | None = Field(None, examples=["2030-05-17T18:00:00Z"])
+    tags: tuple[str, ...] = Field((), examples=[["home", "shop"]])
     created_at: AwareDatetime
     changed_at: AwareDatetime = Field(default_factory=lambda known: known["created_at"])
     completed_at: AwareDatetime | None = None
@@ -153,7 +158,7 @@ class ChangeTask(
 ):
     """Change some fields of a task. Changes that change nothing are answered without a new version."""
 
-    task: UUID
+    task: TaskId
     changes: TaskChanges
 
 
@@ -168,7 +173,7 @@ class ReplaceTask(
 
     demands_version: ClassVar[bool] = True
 
-    task: UUID
+    task: TaskId
 
 
 class CompleteTask(
@@ -179,7 +184,7 @@ class CompleteTask(
 ):
     """Make a task done. One that is done is answered as it is, without a new version."""
 
-    task: UUID
+    task: TaskId
 
 
 class ReopenTask(
@@ -190,7 +195,7 @@ class ReopenTask(
 ):
     """Make a task that is done open again. Any other is answered as it is, without a new version."""
 
-    task: UUID
+    task: TaskId
 
 
 class RemoveTask(
@@ -202,19 +207,21 @@ class RemoveTask(
 ):
     """Remove a task. The answer is the task as it was last, with a version of its own."""
 
-    task: UUID
+    task: TaskId
 
 
 class GetTask(Query[Task], queue="tasks.get_task", refusals=(TaskNotFound,)):
     """Look a task up by its id."""
 
-    task: UUID
+    task: TaskId
 
 
 class ListTasks(Query[Tasks], queue="tasks.list_tasks", refusals=(BadCursor,)):
     """List the tasks that pass all filters. Without a total, unless `count` asks for one."""
 
-    status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field((), description="Any of them.")
+    status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field(
+        (), description="Any of them.", examples=[["open", "in_progress"]]
+    )
     priority: Annotated[tuple[Priority, ...], BeforeValidator(_several)] = Field(
         (), description="Any of them."
     )
@@ -224,6 +231,7 @@ class ListTasks(Query[Tasks], queue="tasks.list_tasks", refusals=(BadCursor,)):
     words: Name | None = Field(
         None,
         description='In title or description, Russian or English, in any form; "a phrase", or, -without.',
+        examples=["milk"],
     )
     sort: Sort = "created"
     limit: int = Field(20, ge=1, le=100)

@@ -21,7 +21,7 @@ def _plain(value: object) -> object:
     return value
 
 
-KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+KindCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$"), Field(examples=["glass"])]
 """The short name of a kind of waste, e.g. `bio`."""
 
 Amount = Annotated[

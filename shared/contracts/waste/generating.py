@@ -6,8 +6,11 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from shared.contracts.waste.amounts import Amounts, KindCode
-from shared.contracts.waste.network import IdOrName, OrganizationNotFound, Storage, UnknownKind
+from shared.contracts.waste.network import OrganizationIdOrName, OrganizationNotFound, Storage, UnknownKind
 from shared.messages import Answer, Command, Event, NotFound, Number, Query, Resource
+
+GeneratedAmounts = Annotated[Amounts, Field(examples=[{"glass": 50, "bio": 5}])]
+GenerationId = Annotated[UUID, Field(examples=["0199d6c1-11d3-7c0e-8a4f-2b9e5d7c6a01"])]
 
 
 class GenerationNotFound(NotFound):
@@ -17,11 +20,11 @@ class GenerationNotFound(NotFound):
 class Placement(Answer):
     """An amount of one kind that went to one storage, by the way that was shortest at that time."""
 
-    storage: str
+    storage: str = Field(examples=["МНО 1"])
     storage_id: UUID
     kind: KindCode
-    amount: Number
-    distance_metres: int
+    amount: Number = Field(examples=[50])
+    distance_metres: int = Field(examples=[100])
 
 
 class Generation(Resource, path="/waste/generations/{id}"):
@@ -30,11 +33,12 @@ class Generation(Resource, path="/waste/generations/{id}"):
     What is unplaced waits for room; the version grows when some of it is placed later.
     """
 
-    organization: str
+    id: GenerationId
+    organization: str = Field(examples=["ОО 1"])
     organization_id: UUID
-    amounts: dict[KindCode, Number]
+    amounts: dict[KindCode, Number] = Field(examples=[{"bio": 5, "glass": 50}])
     placements: list[Placement]
-    unplaced: dict[KindCode, Number]
+    unplaced: dict[KindCode, Number] = Field(examples=[{"bio": 5}])
     created_at: AwareDatetime
 
 
@@ -42,10 +46,10 @@ class StorageInView(Answer):
     """A storage as an organization sees it: how far, how much room. No distance: no road leads there."""
 
     id: UUID
-    name: str
-    distance_metres: int | None
-    room: dict[KindCode, Number]
-    capacity: dict[KindCode, Number]
+    name: str = Field(examples=["МНО 1"])
+    distance_metres: int | None = Field(examples=[100])
+    room: dict[KindCode, Number] = Field(examples=[{"glass": 250, "plastic": 100}])
+    capacity: dict[KindCode, Number] = Field(examples=[{"glass": 300, "plastic": 100}])
 
 
 class Generations(Answer):
@@ -67,14 +71,14 @@ class GenerateWaste(
 ):
     """Generate waste: it goes to the nearest storages with room, what fits nowhere waits."""
 
-    organization: IdOrName = Field(examples=["ОО 1"])
-    amounts: Amounts = Field(examples=[{"bio": 50}])
+    organization: OrganizationIdOrName
+    amounts: GeneratedAmounts
 
 
 class GetGeneration(Query[Generation], queue="waste.get_generation", refusals=(GenerationNotFound,)):
     """Look up where the waste of one generation went."""
 
-    generation: UUID
+    generation: GenerationId
 
 
 class ListGenerations(
@@ -84,7 +88,7 @@ class ListGenerations(
 ):
     """List what an organization generated, the latest first: all of it, or what came before a generation."""
 
-    organization: IdOrName
+    organization: OrganizationIdOrName
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     before: UUID | None = None
 
@@ -92,7 +96,7 @@ class ListGenerations(
 class FindStorages(Query[StoragesInView], queue="waste.find_storages", refusals=(OrganizationNotFound,)):
     """Find what an organization sees of all storages: how far each one is, how much room it has."""
 
-    organization: IdOrName
+    organization: OrganizationIdOrName
 
 
 class WasteGenerated(Event, routing_key="waste.waste_generated"):
@@ -107,16 +111,16 @@ class WasteStored(Event, routing_key="waste.waste_stored"):
     The versions are those of the generation and of the storage after this placement.
     """
 
-    generation_id: UUID
+    generation_id: GenerationId
     generation_version: int
-    organization: str
+    organization: str = Field(examples=["ОО 1"])
     organization_id: UUID
-    storage: str
+    storage: str = Field(examples=["МНО 1"])
     storage_id: UUID
-    storage_version: int
+    storage_version: int = Field(examples=[2])
     kind: KindCode
-    amount: Number
-    distance_metres: int
+    amount: Number = Field(examples=[50])
+    distance_metres: int = Field(examples=[100])
 
     def versions(self) -> dict[str, int]:
         return {

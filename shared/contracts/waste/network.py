@@ -16,12 +16,11 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.waste.amounts import Amounts, KindCode
-from shared.messages import Answer, Command, Event, Name, NotFound, Number, Query, Refusal, Resource
+from shared.messages import Answer, Command, Event, Format, Name, NotFound, Number, Query, Refusal, Resource
 
 
 def _composed(value: object) -> object:
@@ -38,7 +37,7 @@ PlaceName = Annotated[
     Name,
     BeforeValidator(_composed),
     AfterValidator(_addressable),
-    WithJsonSchema({"type": "string", "format": "place-name", "minLength": 1, "maxLength": 200}),
+    Format("place-name"),
 ]
 """The name of an organization or a storage, in Unicode's composed form: canonically equivalent is equal.
 
@@ -46,6 +45,8 @@ Not "." or "..", no "/" and no "\\": an address would mean something else (RFC 3
 """
 
 IdOrName = Annotated[PlaceName, Field(description="An id, or a name typed by hand.")]
+OrganizationIdOrName = Annotated[IdOrName, Field(examples=["ОО 1"])]
+StorageIdOrName = Annotated[IdOrName, Field(examples=["МНО 1"])]
 
 
 def _whole(value: object) -> object:
@@ -108,14 +109,14 @@ class Kind(Answer):
     """A kind of waste."""
 
     code: KindCode
-    title: str
+    title: str = Field(examples=["стекло"])
     version: int = 1
 
 
 class Organization(Resource, path="/waste/organizations/{id}"):
     """Generates waste."""
 
-    name: str
+    name: str = Field(examples=["ОО 1"])
     created_at: AwareDatetime
     version: int = 1
 
@@ -123,9 +124,9 @@ class Organization(Resource, path="/waste/organizations/{id}"):
 class Storage(Resource, path="/waste/storages/{id}"):
     """Takes the kinds of waste that its capacity lists. Its version grows with each placement in it."""
 
-    name: str
-    capacity: dict[KindCode, Number]
-    room: dict[KindCode, Number]
+    name: str = Field(examples=["МНО 1"])
+    capacity: dict[KindCode, Number] = Field(examples=[{"glass": 300, "plastic": 100}])
+    room: dict[KindCode, Number] = Field(examples=[{"glass": 250, "plastic": 90}])
     created_at: AwareDatetime
 
 
@@ -135,12 +136,12 @@ class Road(Answer):
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
     id: UUID
-    origin: str = Field(alias="from")
+    origin: str = Field(alias="from", examples=["ОО 1"])
     origin_id: UUID = Field(alias="from_id")
-    destination: str = Field(alias="to")
+    destination: str = Field(alias="to", examples=["МНО 1"])
     destination_id: UUID = Field(alias="to_id")
-    metres: int
-    two_way: bool
+    metres: int = Field(examples=[100])
+    two_way: bool = Field(examples=[False])
     created_at: AwareDatetime
     version: int = 1
 
@@ -211,13 +212,13 @@ class AddRoad(Command[Road], queue="waste.add_road", refusals=(PlaceNotFound, Ro
 class GetOrganization(Query[Organization], queue="waste.get_organization", refusals=(OrganizationNotFound,)):
     """Look an organization up."""
 
-    organization: IdOrName
+    organization: OrganizationIdOrName
 
 
 class GetStorage(Query[Storage], queue="waste.get_storage", refusals=(StorageNotFound,)):
     """Look a storage up, with its room by kind."""
 
-    storage: IdOrName
+    storage: StorageIdOrName
 
 
 class ListKinds(Query[Kinds], queue="waste.list_kinds"):

@@ -73,6 +73,7 @@ async def test_what_commands_and_conditions_add_follows_from_the_contract(docume
         assert ("304" in found) == ("If-None-Match" in headers)
         assert ("428" in found) == headers.get("If-Match", False)
         assert ("413" in found) == ("415" in found) == ("requestBody" in operation)
+        assert ({"malformed_key", "message_id_reused", "outcome_unknown"} <= codes(operation)) == is_command
         assert {refusal.code for refusal in request.refusals} <= codes(operation)
 
 

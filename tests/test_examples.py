@@ -130,12 +130,13 @@ async def check_openapi_examples(http: httpx2.AsyncClient) -> None:
             shown = [one for one in operation.get("parameters", ()) if "example" in one]
             names = {one["name"]: one["example"] for one in shown if one["in"] == "path"}
             query = {one["name"]: one["example"] for one in shown if one["in"] == "query"}
+            head = {one["name"]: one["example"] for one in shown if one["in"] == "header"}
             for kind, media in operation.get("requestBody", {}).get("content", {"": {}}).items():
                 answer = await http.request(
                     method.upper(),
                     path.format(**names),
                     params=query,
-                    headers={"content-type": kind} if kind else {},
+                    headers=head | ({"content-type": kind} if kind else {}),
                     content=json.dumps(media["example"]).encode() if kind else b"",
                 )
                 assert str(answer.status_code) in operation["responses"], (method, path, answer.text)

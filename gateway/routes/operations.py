@@ -34,7 +34,7 @@ class OperationView(BaseModel):
     "/{operation}",
     summary="Ask what has become of a command",
     response_model_exclude_none=True,
-    responses=problems("expired"),
+    responses=problems("not_found", "expired"),
 )
 async def get_operation(operation: OperationId, ask: Ask, response: Response) -> OperationView:
     key, found = await ask.operation(operation)

@@ -11,6 +11,11 @@ from tests.system import Replica, System, eventually
 TOY = "tests.toy_service"
 
 
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 async def marks(system: System, text: str) -> int:
     return len(await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = $1", text))
 

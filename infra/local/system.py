@@ -13,6 +13,7 @@ class Service:
     port: int  # for HTTP; where it is taken the next free one
     secret: bool = False  # a secret of its own, the same at every start
     database: str = ""  # its own PostgreSQL database, when it has one
+    sqlite: bool = False  # whether a SQLite file will do instead
     command: tuple[str, ...] = ()  # `python -m name.main` unless said otherwise
 
     @property
@@ -38,7 +39,7 @@ class System:
 CONVEYOR = System(
     services=(
         Service("gateway", "GATEWAY", 8000, secret=True),
-        Service("task_service", "TASK", 8001, database="task_service"),
+        Service("task_service", "TASK", 8001, database="task_service", sqlite=True),
         Service("waste_service", "WASTE", 8002, database="waste_service"),
     ),
     topology=(sys.executable, "-m", "shared.topology"),

@@ -9,10 +9,11 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
-from shared.journal import StoreAway
+from shared import journal_sqlite
+from shared.journal import Settled, StoreAway
 from shared.journal_sqlite import SqliteJournal
 from tests.amqp import Client
-from tests.kernel.test_journal import MARK, MIGRATIONS, conclude, marks
+from tests.kernel.test_journal import DONE, KEY, MARK, MIGRATIONS, conclude, marks
 from tests.system import Replica, System, eventually
 from tests.toy_service.handlers import ADD_MARK
 
@@ -52,6 +53,28 @@ async def test_a_second_process_is_refused_until_the_first_has_ended(
     second = SqliteJournal(url, MIGRATIONS)
     await second.open()
     await second.close()
+
+
+async def test_two_processes_that_no_lock_keeps_apart_still_have_one_effect(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_sqlite, "_locked", lambda file: None)
+    journals = [SqliteJournal(url, MIGRATIONS) for _ in range(2)]
+    for journal in journals:
+        await journal.open()
+
+    async def mark(journal: SqliteJournal) -> None:
+        async with journal.transaction() as transaction:
+            if not await transaction.find([KEY]):
+                await asyncio.sleep(0.01)
+                transaction.write(ADD_MARK, MARK)
+                await transaction.conclude([Settled(*KEY, "direct", DONE)], [])
+
+    await asyncio.gather(*(mark(journal) for journal in journals * 5))
+
+    assert await marks(journals[0]) == 1
+    for journal in journals:
+        await journal.close()
 
 
 async def test_a_file_that_cannot_be_one_is_refused_with_its_reason(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: ## start the whole system here; Ctrl-C stops it
+run: ## start the whole system here; Ctrl-C stops it; tasks in SQLite: make run STORE=sqlite
 	$(conveyor) run
 
 up: ## start the whole system in the background

@@ -22,9 +22,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def system(servers: Servers, folder: Path) -> AsyncIterator[System]:
+def store() -> str:
+    """What the services of `system` keep their data in; a module that knows SQLite, too, has its own."""
+    return "postgresql"
+
+
+@pytest.fixture(scope="module")
+async def system(servers: Servers, folder: Path, store: str) -> AsyncIterator[System]:
     """Databases and a virtual host of a module's own; the processes are the test's to start."""
-    system = System(servers, folder)
+    system = System(servers, folder, store)
     await system.create()
     yield system
     await system.stop()

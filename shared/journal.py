@@ -106,6 +106,9 @@ class Journal(Protocol):
         StoreAway where it cannot be reached or lets nobody in.
         """
 
+    async def open(self) -> None:
+        """Get ready, at the start of a process. StoreAway where waiting would not help."""
+
     async def close(self) -> None:
         """Give the connections back."""
 

@@ -1,55 +1,44 @@
-"""Inbox and outbox in PostgreSQL, and the transaction that SQL stores read and write in.
+"""What journals in SQL have in common: the transaction that stores read and write in, and the migrations.
 
-The kernel drives BEGIN and COMMIT itself on a driver connection of its own choosing, so that SQLAlchemy's
-statements and the kernel's hot ones (asyncpg, prepared once) share one transaction.
+A store whose service runs on PostgreSQL and on SQLite is written once, with `TIME` and `spelt` where the two
+differ.
 """
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from time import monotonic
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-from shared import journal_tables as tables
 from shared.handling import Work
-from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
-
-log = logging.getLogger(__name__)
-
-PROBE_SECONDS = 2.0
-STATEMENT_SECONDS = 30.0
-FROZEN_SECONDS = 15
-"""A process frozen within a batch must not hold the service's lock for longer than others wait for it."""
-TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work like that goes before it"
-ADVISORY_LOCK = 0x_C0_4E_7E_40
-"""The one lock of a service's database (each service has a database of its own)."""
+from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
 
 
-class SqlTransaction:
+class SqlTransaction(ABC):
     """What SQL stores read and write in. `memory` lives exactly as long: what was read once for a batch."""
 
-    def __init__(self, connection: AsyncConnection, driver: "asyncpg.Connection[Any]"):
+    def __init__(self, connection: AsyncConnection):
         self.connection = connection
-        self.driver = driver
         self.memory: dict[Any, Any] = {}
         self.writes = 0
         self.waiting: list[tuple[sa.Executable, list[Mapping[str, Any]]]] = []
         self.latest: dict[sa.Executable, int] = {}
-        self.used = monotonic()
-        self.longest_idle = 0.0
         self.reached = 0
+
+    @abstractmethod
+    def using(self) -> AbstractContextManager[None]:
+        """Every use of the connection: says of an error whether the store is away, or it was a conflict."""
 
     async def read(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
@@ -57,15 +46,12 @@ class SqlTransaction:
         """Run a statement that returns rows. What waits to be written is sent first."""
         await self.flush()
         with self.using():
-            return await self.connection.execute(statement, parameters)
+            return await self._execute(statement, parameters)
 
-    @contextmanager
-    def using(self) -> Iterator[None]:
-        """Every use of the connection, so that it is known how long it lay idle in between."""
-        self.longest_idle = max(self.longest_idle, monotonic() - self.used)
-        with _translated(self.driver):
-            yield
-        self.used = monotonic()
+    async def _execute(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+    ) -> sa.CursorResult[Any]:
+        return await self.connection.execute(statement, parameters)
 
     def write(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> None:
         """Have a statement run before the next read or the commit.
@@ -93,21 +79,7 @@ class SqlTransaction:
             return
         with self.using():
             for statement, parameters in waiting:
-                await self.connection.execute(statement, parameters)
-
-    async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
-        queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
-        with self.using():
-            rows = await self.driver.fetch(tables.FIND, queues, ids)
-        return {
-            (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
-            for row in rows
-        }
-
-    async def look_up(self, key: Key) -> Noted | None:
-        with _translated(self.driver):
-            row = await self.driver.fetchrow(tables.LOOK_UP, *key)
-        return Noted(*row.values()) if row else None
+                await self._execute(statement, parameters)
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
         await self.flush()
@@ -115,14 +87,19 @@ class SqlTransaction:
             settled, key=attrgetter("queue", "message_id")
         )  # so that two processes meet in one order
         with self.using():
-            columns = [*_columns(ordered, tables.SETTLED), *_columns(said, tables.SAID)]
-            count = await self.driver.fetchval(tables.CONCLUDE, *columns)
+            count = await self._keep(ordered, said)
         if count != len(settled):
             raise Conflict("another process has ended one of these commands")
 
+    @abstractmethod
+    async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]: ...
 
-def _columns(rows: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
-    return [list(map(attrgetter(name), rows)) for name in names]
+    @abstractmethod
+    async def look_up(self, key: Key) -> Noted | None: ...
+
+    @abstractmethod
+    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
+        """Write inbox and outbox; how many commands had not ended before."""
 
 
 def sql(work: Work) -> SqlTransaction:
@@ -131,172 +108,56 @@ def sql(work: Work) -> SqlTransaction:
     return work.transaction
 
 
-class SqlJournal:
-    """A service's PostgreSQL database."""
-
-    def __init__(self, url: str, migrations: Path, *, connections: int = 10):
-        """`url` as people write it: `postgresql://user:password@host:port/database`."""
-        self.migrations = migrations
-        self.engine: AsyncEngine = create_async_engine(
-            sa.make_url(url).set(drivername="postgresql+asyncpg"),
-            isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
-            pool_size=connections,
-            max_overflow=0,
-            connect_args={
-                "command_timeout": STATEMENT_SECONDS,
-                "timeout": 5,
-                "server_settings": {"idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s"},
-            },
-        )
-
-    async def close(self) -> None:
-        await self.engine.dispose()
-
-    async def migrate(self) -> None:
-        try:
-            opened = await self.engine.connect()
-        except (OSError, asyncpg.PostgresError, sa.exc.DBAPIError) as error:
-            raise StoreAway(str(list(_causes(error))[-1]) or "it does not answer") from error
-        async with aclosing(opened) as connection:
-            await connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
-            await connection.run_sync(self._upgrade)
-        await self.close()  # and with its connection goes the lock
-
-    def _upgrade(self, connection: sa.Connection) -> None:
-        """Alembic without its command line: the revisions are all that a service brings."""
-        config = Config()
-        config.set_main_option("script_location", str(self.migrations))
-        script = ScriptDirectory.from_config(config)
-        context = EnvironmentContext(
-            config, script, fn=lambda current, _: script._upgrade_revs("head", current)
-        )
-        with context:
-            context.configure(connection=connection, transactional_ddl=True)
-            connection.exec_driver_sql("BEGIN")
-            context.run_migrations()
-            connection.exec_driver_sql("COMMIT")
-
-    @asynccontextmanager
-    async def transaction(self, *, contended: bool = False) -> AsyncIterator[SqlTransaction]:
-        lock = f"; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})" if contended else ""
-        async with self.reading() as transaction:
-            try:
-                with transaction.using():
-                    await transaction.driver.execute(f"BEGIN{lock}")
-                yield transaction
-                with transaction.using():
-                    status = await transaction.driver.execute("COMMIT")
-                assert status == "COMMIT", "a statement failed and its error was swallowed"
-            except BaseException as error:
-                await _roll_back(transaction)
-                if isinstance(error, StoreAway) and transaction.longest_idle >= FROZEN_SECONDS:
-                    raise TimeoutError(TOO_SLOW) from error
-                raise
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[SqlTransaction]:
-        connection, driver = await self._connect()
-        try:
-            yield SqlTransaction(connection, driver)
-        except asyncio.CancelledError:
-            await connection.invalidate()  # the server may still be at work on it
-            raise
-        finally:
-            await connection.close()
-
-    async def _connect(self) -> tuple[AsyncConnection, "asyncpg.Connection[Any]"]:
-        """A connection that was open a moment ago: the pool keeps those that a restart has ended."""
-        while True:
-            connection = self.engine.connect()
-            with _translated():
-                await connection.start()
-            raw = await connection.get_raw_connection()
-            driver = cast("asyncpg.Connection[Any]", raw.driver_connection)
-            if not driver.is_closed():
-                return connection, driver
-            await connection.invalidate()
-            await connection.close()
-
-    @asynccontextmanager
-    async def _own(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
-        """A connection for the kernel's own statements, each a transaction."""
-        async with self.reading() as transaction:
-            with _translated(transaction.driver):
-                yield transaction.driver
-
-    async def probe(self) -> None:
-        try:
-            async with asyncio.timeout(PROBE_SECONDS), self._own() as driver:
-                await driver.fetchval("SELECT 1")
-        except TimeoutError:
-            raise StoreAway("the database did not answer in time") from None
-
-    async def note_start(self, key: Key, actor: str) -> int:
-        async with self._own() as driver:
-            return await driver.fetchval(tables.NOTE_START, *key, actor) or 0
-
-    async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
-        async with self._own() as driver:
-            await driver.execute(tables.NOTE_ATTEMPT, *key, actor, attempt, due, error.replace("\x00", "\\0"))
-
-    async def give_up(self, settled: Settled) -> None:
-        async with self.transaction() as transaction:
-            await transaction.conclude([settled], [])
-
-    async def clear(self, ids: Sequence[UUID]) -> None:
-        async with self._own() as driver:
-            await driver.execute(tables.CLEAR, list(ids))
-
-    async def stranded(self, older_than: timedelta) -> list[Said]:
-        async with self._own() as driver:
-            rows = await driver.fetch(tables.STRANDED, older_than)
-        return sorted((Said(*row.values()) for row in rows), key=lambda said: said.id)
-
-    async def backlog(self) -> tuple[int, float]:
-        async with self._own() as driver:
-            row = await driver.fetchrow(tables.BACKLOG)
-        assert row is not None
-        return row[0], row[1]
-
-    async def purge(self, keep: timedelta) -> None:
-        async with self._own() as driver:
-            while await driver.execute(tables.PURGE, keep) == "DELETE 1000":
-                pass
+def upgrade(connection: sa.Connection, migrations: Path) -> None:
+    """Alembic without its command line: the revisions are all that a service brings."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    script = ScriptDirectory.from_config(config)
+    context = EnvironmentContext(config, script, fn=lambda current, _: script._upgrade_revs("head", current))
+    with context:
+        context.configure(connection=connection, transactional_ddl=True)
+        connection.exec_driver_sql("BEGIN")
+        context.run_migrations()
+        connection.exec_driver_sql("COMMIT")
 
 
-async def _roll_back(transaction: SqlTransaction) -> None:
-    try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            await transaction.driver.execute("ROLLBACK")
-    except Exception as error:  # the server rolls back what a lost connection left open
-        log.debug("rolling back: %r", error)
-        await transaction.connection.invalidate()
-
-
-AWAY_STATES = ("08", "53", "57P", "58")
-"""SQLSTATE classes: connection, resources (disk, memory, connections), shutdown, system."""
-CONFLICT_STATES = ("40001", "40P01")
-"""Serialization failure, deadlock detected."""
-
-
-@contextmanager
-def _translated(driver: "asyncpg.Connection[Any] | None" = None) -> Iterator[None]:
-    """Say of a driver's error what the kernel has to know: is the store away, or was it a conflict?"""
-    try:
-        yield
-    except Exception as error:
-        causes = list(_causes(error))
-        state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
-        if state.startswith(CONFLICT_STATES):
-            raise Conflict(str(error)) from error
-        unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
-        if state.startswith(AWAY_STATES) or unreachable or (driver and driver.is_closed()):
-            raise StoreAway(f"{type(error).__name__}: {error}") from error
-        raise
-
-
-def _causes(error: BaseException | None) -> Iterator[Any]:
-    """SQLAlchemy wraps its adapter's error, which was raised from asyncpg's."""
+def causes_of(error: BaseException | None) -> Iterator[Any]:
+    """SQLAlchemy wraps its adapter's error, which was raised from the driver's."""
     while error is not None:
         yield error
         error = getattr(error, "orig", None) or error.__cause__
+
+
+class _Utc(sa.TypeDecorator[datetime]):
+    """SQLite keeps times as text without a zone."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value and value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value and value.replace(tzinfo=UTC)
+
+
+TIME = sa.DateTime(timezone=True).with_variant(_Utc(), "sqlite")
+"""The type of a column of aware times."""
+
+
+class spelt(FunctionElement[Any]):  # noqa: N801  read as one more function of SQLAlchemy's
+    """An expression that SQLite spells otherwise than PostgreSQL."""
+
+    inherit_cache = True
+
+    def __init__(self, postgresql: sa.ColumnElement[Any], *, sqlite: sa.ColumnElement[Any]):
+        super().__init__(postgresql, sqlite)
+        self.type = postgresql.type
+
+
+@compiles(spelt)
+def _spell(element: spelt, compiler: SQLCompiler, **options: Any) -> str:
+    postgresql, sqlite = element.clauses
+    if compiler.dialect.name == "sqlite":
+        return f"({compiler.process(sqlite, **options)})"
+    return compiler.process(postgresql, **options)

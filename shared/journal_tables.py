@@ -1,31 +1,7 @@
-"""The kernel's tables in a SQL service's database, and the statements that the kernel runs on them."""
+"""The kernel's tables in a SQL service's database."""
 
 import sqlalchemy as sa
 from alembic import op
-
-FIND = """
-SELECT queue, message_id, outcome, answer, fingerprint FROM inbox
-WHERE (queue, message_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-AND outcome IN ('done', 'refused')"""
-
-LOOK_UP = """
-SELECT outcome, answer, attempt, due_at, error FROM inbox WHERE queue = $1 AND message_id = $2"""
-
-CONCLUDE = """
-WITH settled AS (
-    INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
-    ON CONFLICT (queue, message_id) DO UPDATE
-    SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
-        fingerprint = excluded.fingerprint, error = NULL, due_at = NULL, noted_at = now()
-    WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
-    RETURNING 1
-), said AS (
-    INSERT INTO outbox (id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at)
-    SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                         $13::text[], $14::bytea[], $15::timestamptz[])
-)
-SELECT count(*) FROM settled"""
 
 SETTLED = ["queue", "message_id", "actor", "outcome.ending", "outcome.answer", "outcome.fingerprint"]
 SAID = [
@@ -39,36 +15,6 @@ SAID = [
     "body",
     "said_at",
 ]
-
-NOTE_START = """
-INSERT INTO inbox (queue, message_id, actor, starts) VALUES ($1, $2, $3, 1)
-ON CONFLICT (queue, message_id) DO UPDATE SET starts = inbox.starts + 1, noted_at = now()
-WHERE inbox.outcome IS NULL
-RETURNING starts"""
-
-NOTE_ATTEMPT = """
-INSERT INTO inbox (queue, message_id, actor, attempt, due_at, error) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (queue, message_id) DO UPDATE
-SET attempt = excluded.attempt, due_at = excluded.due_at, error = excluded.error, outcome = NULL,
-    starts = 0, noted_at = now()
-WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'"""
-
-STRANDED = """
-UPDATE outbox SET sent_at = now() WHERE id IN (
-    SELECT id FROM outbox WHERE sent_at < now() - $1::interval ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED)
-RETURNING id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at"""
-
-BACKLOG = """
-SELECT count(*), coalesce(extract(epoch FROM now() - min(said_at)), 0)::float FROM outbox"""
-
-CLEAR = """
-WITH lazily AS (SELECT set_config('synchronous_commit', 'off', true))
-DELETE FROM outbox USING lazily WHERE id = ANY($1)"""
-# A deletion lost in a crash is repeated by the relay; nothing hangs on it, so no commit waits for the disk.
-
-PURGE = """
-DELETE FROM inbox WHERE (queue, message_id) IN (
-    SELECT queue, message_id FROM inbox WHERE noted_at < now() - $1::interval LIMIT 1000)"""
 
 
 def create_journal() -> None:

@@ -7,10 +7,11 @@ is in hand, acknowledges it and exits 0, also while the broker is away.
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
+from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
@@ -74,12 +75,16 @@ class Service:
         run_process(self.name, self.settings, self._migrate if migrating else self._run)
 
     async def _migrate(self) -> None:
+        await self._or_exit(self.journal.migrate())
+
+    async def _or_exit(self, starting: Coroutine[Any, Any, None]) -> None:
         try:
-            await self.journal.migrate()
+            await starting
         except StoreAway as error:
             sys.exit(f"The database at {self.settings.variable('database_url')} cannot be used: {error}.")
 
     async def _run(self) -> None:
+        await self._or_exit(self.journal.open())
         self._build()
         background = [
             asyncio.create_task(self.publisher.link.keep_open(), name="publishing"),

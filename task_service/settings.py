@@ -1,8 +1,13 @@
 """Settings of task_service, from the environment: `TASK_DATABASE_URL`, `TASK_HTTP_PORT`, …"""
 
+import re
+
+from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.service import ServiceSettings
+
+STORES = re.compile(r"postgres(ql)?(\+asyncpg)?://.*|sqlite(\+aiosqlite)?://(/(?!file:)[^?]+)?")
 
 
 class TaskSettings(ServiceSettings):
@@ -12,3 +17,13 @@ class TaskSettings(ServiceSettings):
 
     database_url: str = "postgresql://task_service@127.0.0.1:5432/task_service"
     http_port: int = 8001
+
+    @field_validator("database_url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        if not STORES.fullmatch(url):
+            raise ValueError(
+                "write postgresql://user:password@host:port/database, sqlite+aiosqlite:///path/to/file, "
+                "or sqlite+aiosqlite:// for memory"
+            )
+        return url

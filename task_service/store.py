@@ -1,9 +1,10 @@
-"""Tasks in SQL: the only file of task_service that knows the database.
+"""Tasks in SQL, PostgreSQL's or SQLite's: the only file of task_service that knows the database.
 
 Lists go by keyset, never by offset. Their filters and orders are the expressions of the indexes in
 migrations/, letter for letter; a test asks the planner.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, get_args
@@ -14,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.contracts.tasks import ListTasks, Priority, Task, TaskNotFound, Tasks
 from shared.handling import Work
-from shared.journal_sql import sql
+from shared.journal_sql import TIME, spelt, sql
 from shared.paging import cursor_at, place_in
 
 PRIORITIES: tuple[str, ...] = get_args(Priority)
@@ -41,21 +42,24 @@ tasks = sa.Table(
     sa.Column("description", sa.Text),
     sa.Column("status", sa.Text),
     sa.Column("priority", Ranked),
-    sa.Column("due_at", sa.DateTime(timezone=True)),
-    sa.Column("tags", ARRAY(sa.Text)),
+    sa.Column("due_at", TIME),
+    sa.Column("tags", ARRAY(sa.Text).with_variant(sa.JSON(), "sqlite")),
     sa.Column("version", sa.Integer),
-    sa.Column("created_at", sa.DateTime(timezone=True)),
-    sa.Column("changed_at", sa.DateTime(timezone=True)),
-    sa.Column("completed_at", sa.DateTime(timezone=True)),
+    sa.Column("created_at", TIME),
+    sa.Column("changed_at", TIME),
+    sa.Column("completed_at", TIME),
 )
 # Rows that a process of revision 0001 adds have no time of change.
 _CHANGED = sa.func.coalesce(tasks.c.changed_at, tasks.c.created_at).label("changed_at")
 _TASK = sa.select(*(column for column in tasks.c if column is not tasks.c.changed_at), _CHANGED)
-_NEVER: sa.ColumnElement[datetime] = sa.literal_column("'infinity'::timestamptz")
+_NEVER: sa.ColumnElement[datetime] = spelt(
+    sa.literal_column("'infinity'::timestamptz", TIME), sqlite=sa.literal_column("'9999-12-31'")
+)
 _DUE = sa.func.coalesce(tasks.c.due_at, _NEVER)
 _WORDS: sa.ColumnElement[Any] = sa.literal_column(
     "to_tsvector('russian', tasks.title || ' ' || tasks.description)"
 )
+_TEXT = sa.func.lower(tasks.c.title + " " + tasks.c.description)
 # PostgreSQL's configuration `russian` stems words of Latin letters as English.
 _RUSSIAN: sa.ColumnElement[Any] = sa.literal_column("'russian'")
 _ORDERS: dict[str, sa.ColumnElement[Any]] = {
@@ -128,13 +132,33 @@ def _filters(query: ListTasks) -> Iterator[sa.ColumnElement[bool]]:
     if query.priority:
         yield tasks.c.priority.in_(query.priority)
     if query.tags:
-        yield tasks.c.tags.contains(list(query.tags))
+        yield _tagged(query.tags)
     if query.due_before:
         yield query.due_before > _DUE
     if query.due_after:
         yield sa.and_(query.due_after <= _DUE, _DUE < _NEVER)
     if query.words:
-        yield _WORDS.op("@@")(sa.func.websearch_to_tsquery(_RUSSIAN, query.words))
+        found = _WORDS.op("@@", is_comparison=True)(sa.func.websearch_to_tsquery(_RUSSIAN, query.words))
+        yield spelt(found, sqlite=_holds(query.words))
+
+
+def _tagged(tags: tuple[str, ...]) -> sa.ColumnElement[bool]:
+    """With all of the tags."""
+    each = sa.func.json_each(tasks.c.tags).table_valued("value")
+    has = (sa.literal(tag).in_(sa.select(each.c.value)) for tag in tags)
+    return spelt(tasks.c.tags.contains(list(tags)), sqlite=sa.and_(*has))
+
+
+def _holds(words: str) -> sa.ColumnElement[bool]:
+    """SQLite's search: each word is a piece of the text, in upper or lower case; no other form is known."""
+    ways: list[list[sa.ColumnElement[bool]]] = [[]]
+    for without, phrase, word in re.findall(r'(-?)(?:"([^"]*)"|(\S+))', words):
+        if word.lower() == "or":
+            ways.append([])
+        elif phrase or word:
+            at = sa.func.instr(_TEXT, (phrase or word).lower())
+            ways[-1].append(at == 0 if without else at > 0)
+    return sa.or_(sa.false(), *(sa.and_(*way) for way in ways if way))
 
 
 def _place(task: Task, query: ListTasks) -> list[Any]:
@@ -151,5 +175,5 @@ def _last(cursor: str, query: ListTasks) -> tuple[sa.ColumnElement[Any], sa.Colu
     elif value is None:
         last = _NEVER
     else:
-        last = sa.literal(datetime.fromisoformat(value), sa.DateTime(timezone=True))
+        last = sa.literal(datetime.fromisoformat(value), TIME)
     return last, sa.literal(UUID(task), sa.Uuid)

@@ -5,15 +5,16 @@ from types import ModuleType
 from typing import Any
 
 from shared.handling import Work, handlers_in
-from shared.journal_sql import SqlJournal
+from shared.journal import Journal
+from shared.journal_postgresql import PostgresqlTransaction
 from shared.messages import AnswerType, Event, Refusal, Request
 
 
 class Running:
     """A process of the service, as far as its store can tell."""
 
-    def __init__(self, journal: SqlJournal, handlers: ModuleType, *, contended: bool = False):
-        self.journal = journal
+    def __init__(self, journal: Journal, handlers: ModuleType, *, contended: bool = False):
+        self.journal: Any = journal  # of the form that its tests know
         self.contended = contended
         self.functions = {handler.message: handler.function for handler in handlers_in(handlers)}
         self.said: list[Event] = []
@@ -43,5 +44,7 @@ class Running:
         return answers
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows straight from PostgreSQL."""
         async with self.journal.reading() as transaction:
+            assert isinstance(transaction, PostgresqlTransaction)
             return await transaction.driver.fetch(query, *arguments)

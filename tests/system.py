@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -46,6 +48,7 @@ class System:
 
     servers: Servers
     folder: Path
+    store: str = "postgresql"
     name: str = field(default_factory=lambda: f"test{next(_numbers)}")
     replicas: list[Replica] = field(default_factory=list)
     ports: Ports = field(default_factory=Ports)
@@ -65,7 +68,13 @@ class System:
 
     def database_url(self, service: str) -> str:
         user = user_of(service)
+        if self.store == "sqlite":
+            return f"sqlite+aiosqlite:///{self.file(service)}"
         return self.servers.postgresql.url(f"{self.name}_{user}", user, user)
+
+    def file(self, service: str) -> Path:
+        """A service's SQLite database."""
+        return self.folder / f"{self.name}.{service}.db"
 
     def management(self) -> httpx2.AsyncClient:
         """The management API, as the operator."""
@@ -107,7 +116,8 @@ class System:
     async def migrate(self, service: str) -> None:
         self.migrated.add(service)
         user = user_of(service)
-        self.servers.postgresql.create_database(f"{self.name}_{user}", user, user)
+        if self.store == "postgresql":
+            self.servers.postgresql.create_database(f"{self.name}_{user}", user, user)
         setting = f"{PREFIXES[service]}_DATABASE_URL"
         own = {setting: self.database_url(service), "RABBITMQ_URL": self.broker_url("operator")}
         await self.run_once(f"{service}.main", "migrate", **own)
@@ -135,8 +145,13 @@ class System:
     async def connect(self, user: str = "operator") -> aio_pika.abc.AbstractRobustConnection:
         return await aio_pika.connect_robust(self.broker_url(user))
 
-    async def fetch(self, service: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    async def fetch(self, service: str, query: str, *arguments: Any) -> list[Any]:
         """Rows straight from a service's database."""
+        if self.store == "sqlite":
+            with closing(sqlite3.connect(self.file(service))) as reader:
+                reader.row_factory = sqlite3.Row
+                numbered = {str(number): value for number, value in enumerate(arguments, 1)}
+                return reader.execute(query, numbered).fetchall()
         connection = await asyncpg.connect(self.database_url(service))
         try:
             return list(await connection.fetch(query, *arguments))

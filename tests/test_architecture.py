@@ -107,7 +107,7 @@ def test_a_file_is_split_by_subject_before_it_gets_long(file: Path) -> None:
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_only_main_constructs(service: Path) -> None:
-    constructors = {"Service", "SqlJournal"}
+    constructors = {"Service", "PostgresqlJournal", "SqliteJournal"}
     builders = [file.name for file in service.rglob("*.py") if names_called(file) & constructors]
     assert [name for name in builders if not name.startswith("test_") and name != "conftest.py"] == [
         "main.py"

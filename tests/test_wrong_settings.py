@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,10 +36,15 @@ async def refusal(module: str, *arguments: str, **environment: str) -> str:
         ("gateway.main", "GATEWAY_BODY_BYTES", "0"),
         ("gateway.main", "GATEWAY_WAITING_REQUESTS", "0"),
         ("gateway.main", "GATEWAY_WAIT_SECONDS", "inf"),
+        ("task_service.main", "TASK_DATABASE_URL", "mysql://me:secret@store/tasks"),
+        ("task_service.main", "TASK_DATABASE_URL", "sqlite+aiosqlite:///tasks.db?mode=ro&secret"),
     ],
 )
 async def test_a_setting_of_the_wrong_form_is_named(module: str, variable: str, value: str) -> None:
-    assert variable in await refusal(module, **{variable: value})
+    said = await refusal(module, **{variable: value})
+
+    assert variable in said
+    assert "secret" not in said
 
 
 async def test_a_database_that_lets_nobody_in_is_named_without_the_password(servers: Servers) -> None:
@@ -59,6 +65,16 @@ async def test_a_database_that_does_not_answer_is_named() -> None:
 
     assert said.startswith("The database at WASTE_DATABASE_URL cannot be used: ")
     assert "secret" not in said
+
+
+async def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/nowhere/tasks.db"
+
+    for step in (["migrate"], []):
+        assert await refusal("task_service.main", *step, TASK_DATABASE_URL=url) == (
+            f"The database at TASK_DATABASE_URL cannot be used: {tmp_path}/nowhere/tasks.db: "
+            "No such file or directory."
+        )
 
 
 @pytest.mark.parametrize(

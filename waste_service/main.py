@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.journal_sql import SqlJournal
+from shared.journal_postgresql import PostgresqlJournal
 from shared.process import settings_or_exit
 from shared.service import Service
 from waste_service import handlers
@@ -11,7 +11,7 @@ from waste_service.settings import WasteSettings
 
 def main() -> None:
     settings = settings_or_exit(WasteSettings)
-    journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
+    journal = PostgresqlJournal(settings.database_url, Path(__file__).parent / "migrations")
     Service("waste_service", "waste", settings, journal, [handlers]).main()
 
 

@@ -49,6 +49,8 @@ def clean_data(force: bool) -> None:
     with CLONE.locked():
         for name in ("postgresql", "rabbitmq"):
             shutil.rmtree(CLONE.home / name, ignore_errors=True)
+        for file in CLONE.home.glob("*.db*"):  # SQLite's, with their logs and locks
+            file.unlink()
     print("The data is removed; the next start begins empty.")
 
 

@@ -4,6 +4,7 @@ A refusal names the variable and never its value, which may hold a password.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from infra.local.problems import Problem
@@ -20,6 +21,21 @@ KINDS = {
 }
 
 
+def with_store(system: System, given: Mapping[str, str], home: Path) -> dict[str, str]:
+    """What was given, with `STORE` spelt out as the databases that it means."""
+    store = given.get("STORE") or "postgresql"
+    if store not in ("postgresql", "sqlite"):
+        raise Problem(f"STORE is {store}: it can be sqlite or postgresql.")
+    found = dict(given)
+    for service in system.services if store == "sqlite" else ():
+        name = f"{service.prefix}_DATABASE_URL"
+        if service.sqlite and not found.get(name):
+            found[name] = f"sqlite+aiosqlite:///{home / service.name}.db"
+        elif service.sqlite and not _is_sqlite(found[name]):
+            raise Problem(f"STORE=sqlite and a {name} of something else are given: take one of them away.")
+    return found
+
+
 def given_servers(system: System, given: Mapping[str, str]) -> dict[str, str]:
     """The URLs that the person gave, by the name of their setting; nobody starts these."""
     own_brokers = [f"{service.prefix}_RABBITMQ_URL" for service in system.services]
@@ -27,11 +43,17 @@ def given_servers(system: System, given: Mapping[str, str]) -> dict[str, str]:
     caches = ["VALKEY_URL", *(f"{service.prefix}_VALKEY_URL" for service in system.services if service.cache)]
     names = ["RABBITMQ_URL", *own_brokers, *databases, *caches]
     found = {name: given[name] for name in names if given.get(name)}
+    files = {f"{service.prefix}_DATABASE_URL" for service in system.services if service.sqlite}
     for name, url in found.items():
-        _check(name, url)
+        if not (name in files and _is_sqlite(url)):
+            _check(name, url)
     if "RABBITMQ_URL" not in found and (alone := [name for name in own_brokers if name in found]):
         raise Problem(f"{alone[0]} is given: give RABBITMQ_URL too, since queues are declared through it.")
     return found
+
+
+def _is_sqlite(url: str) -> bool:
+    return url.partition("://")[0] in ("sqlite", "sqlite+aiosqlite")
 
 
 def _check(name: str, url: str) -> None:

@@ -2,14 +2,14 @@
 
 from infra.local import installation
 from infra.local.clone import Clone
-from infra.local.given_servers import given_port, given_servers
+from infra.local.given_servers import given_port, given_servers, with_store
 from infra.local.problems import check_room
 from infra.local.system import System
 
 
 def check(clone: Clone, system: System) -> None:
     """A Problem where the system cannot start; installs RabbitMQ where it is needed and missing."""
-    given = clone.given()
+    given = with_store(system, clone.given(), clone.home)
     for service in system.services:
         given_port(service, given)
     if "RABBITMQ_URL" not in given_servers(system, given):

@@ -15,6 +15,7 @@ class Service:
     links: bool = False  # is told where RabbitMQ's management page is
     database: str = ""  # its own PostgreSQL database, when it has one
     cache: bool = False  # is faster with Valkey, and does without
+    sqlite: bool = False  # whether a SQLite file will do instead
     command: tuple[str, ...] = ()  # `python -m name.main` unless said otherwise
 
     @property
@@ -40,7 +41,7 @@ class System:
 CONVEYOR = System(
     services=(
         Service("gateway", "GATEWAY", 8000, secret=True, links=True, cache=True),
-        Service("task_service", "TASK", 8001, database="task_service"),
+        Service("task_service", "TASK", 8001, database="task_service", sqlite=True),
         Service("waste_service", "WASTE", 8002, database="waste_service"),
     ),
     topology=(sys.executable, "-m", "shared.topology"),

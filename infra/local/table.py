@@ -35,4 +35,6 @@ def _password(addresses: Mapping[str, str]) -> str:
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
     _, at, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{parts.username}@{host}" if at and parts.username else host).geturl()
+    if not at:
+        return url
+    return parts._replace(netloc=f"{parts.username}@{host}" if parts.username else host).geturl()

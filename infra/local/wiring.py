@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from infra.local import valkey
 from infra.local.clone import Clone
-from infra.local.given_servers import given_port, given_servers
+from infra.local.given_servers import given_port, given_servers, with_store
 from infra.local.logs import Log
 from infra.local.passwords import remembered
 from infra.local.ports import Ports
@@ -20,8 +20,8 @@ class Wiring:
     def __init__(self, clone: Clone, system: System, given: Mapping[str, str], ports: Ports) -> None:
         self.clone = clone
         self.system = system
-        self.given = given
-        self.given_servers = given_servers(system, given)
+        self.given = with_store(system, given, clone.home)
+        self.given_servers = given_servers(system, self.given)
         self.ports = {service.name: self._port(service, ports) for service in system.services}
         self.postgresql = self._postgresql(ports)
         self.rabbitmq = self._rabbitmq(ports)

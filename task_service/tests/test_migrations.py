@@ -2,31 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copytree
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 
-from shared.contracts.tasks import GetTask, ListTasks
-from shared.journal_sql import SqlJournal
+from shared.contracts.tasks import ChangeTask, GetTask, ListTasks, TaskChanges
+from shared.journal_sql import TIME, SqlTransaction
 from task_service import handlers
-from task_service.tests.conftest import MIGRATIONS
+from task_service.tests.conftest import MIGRATIONS, opened
 from tests.running import Running
 
 ADD_AT_0001 = "INSERT INTO tasks (id, title, created_at, version) VALUES ($1, $2, now(), 1)"
 GET_AT_0001 = "SELECT id, title, created_at, version FROM tasks WHERE id = $1"
-
-
-@pytest.fixture
-async def revision_0001(database_url: str, tmp_path: Path) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """A database at revision 0001, and the connection of a process that knows no other."""
-    await migrated(database_url, only_first(tmp_path))
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
+TASKS_AT_0001 = sa.table(
+    "tasks",
+    sa.column("id", sa.Uuid),
+    sa.column("title", sa.Text),
+    sa.column("created_at", TIME),
+    sa.column("version", sa.Integer),
+)
 
 
 def only_first(folder: Path) -> Path:
@@ -38,10 +38,44 @@ def only_first(folder: Path) -> Path:
     return migrations
 
 
-async def migrated(database_url: str, migrations: Path = MIGRATIONS) -> SqlJournal:
-    journal = SqlJournal(database_url, migrations)
-    await journal.migrate()
-    return journal
+async def test_an_empty_database_upgrades_to_the_newest_and_again_to_the_same(database_url: str) -> None:
+    await (await opened(database_url)).close()
+    running = Running(await opened(database_url), handlers)
+
+    assert (await running.ask(ListTasks())).items == []
+    await running.journal.close()
+
+
+@pytest.mark.parametrize("store", ["postgresql", "sqlite"])
+async def test_tasks_of_revision_0001_upgrade_to_open_ones_that_nobody_has_changed(
+    database_url: str, tmp_path: Path
+) -> None:
+    row = {"id": uuid4(), "title": "old", "created_at": datetime.now(UTC), "version": 1}
+    earlier = await opened(database_url, only_first(tmp_path))
+    async with earlier.transaction() as transaction:
+        cast(SqlTransaction, transaction).write(sa.insert(TASKS_AT_0001), row)
+        await transaction.conclude([], [])
+    await earlier.close()
+
+    running = Running(await opened(database_url), handlers)
+
+    task = await running.ask(GetTask(task=row["id"]))
+    assert task.model_dump(include=set(row)) == row
+    assert (task.status, task.priority, task.tags) == ("open", "normal", ())
+    assert task.changed_at == task.created_at
+    assert (await running.ask(ListTasks(words="old"))).items == [task]
+    tagged = await running.ask(ChangeTask(task=task.id, changes=TaskChanges(tags=("x",))))
+    assert (await running.ask(ListTasks(tags=("x",)))).items == [tagged]
+    await running.journal.close()
+
+
+@pytest.fixture
+async def revision_0001(database_url: str, tmp_path: Path) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A database at revision 0001, and the connection of a process that knows no other."""
+    await (await opened(database_url, only_first(tmp_path))).close()
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
 
 
 async def add(connection: "asyncpg.Connection[Any]", title: str) -> UUID:
@@ -50,35 +84,14 @@ async def add(connection: "asyncpg.Connection[Any]", title: str) -> UUID:
     return identity
 
 
-async def test_an_empty_database_upgrades_to_the_newest_and_again_to_the_same(database_url: str) -> None:
-    await migrated(database_url)
-    running = Running(await migrated(database_url), handlers)
-
-    assert (await running.ask(ListTasks())).items == []
-    await running.journal.close()
-
-
-async def test_tasks_of_revision_0001_upgrade_to_open_ones_that_nobody_has_changed(
-    database_url: str, revision_0001: "asyncpg.Connection[Any]"
-) -> None:
-    identity = await add(revision_0001, "old")
-
-    running = Running(await migrated(database_url), handlers)
-
-    task = await running.ask(GetTask(task=identity))
-    assert (task.title, task.status, task.priority, task.tags) == ("old", "open", "normal", ())
-    assert task.changed_at == task.created_at
-    assert (await running.ask(ListTasks(words="old"))).items == [task]
-    await running.journal.close()
-
-
+@pytest.mark.parametrize("store", ["postgresql"])
 async def test_a_process_of_revision_0001_goes_on_during_the_upgrade_and_after_it(
     database_url: str, revision_0001: "asyncpg.Connection[Any]"
 ) -> None:
     await revision_0001.execute(
         "INSERT INTO tasks SELECT gen_random_uuid(), 'task ' || n, now(), 1 FROM generate_series(1, 20000) n"
     )
-    upgrade = asyncio.create_task(migrated(database_url))
+    upgrade = asyncio.create_task(opened(database_url))
     during = [await add(revision_0001, "before")]
     while not upgrade.done():
         during.append(await add(revision_0001, "meanwhile"))

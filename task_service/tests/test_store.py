@@ -3,14 +3,18 @@
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from shared.contracts.tasks import CreateTask, ListTasks, RemoveTask, Task
+from shared.journal_sqlite import SqliteTransaction
 from shared.messages import BadCursor
 from task_service.store import page
 from tests.running import Running
 
 DIALECT: Any = dialect()  # type: ignore[no-untyped-call]
+on_postgresql = pytest.mark.parametrize("store", ["postgresql"])
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"])
 DAYS = {name: f"2026-07-0{number}T12:00:00Z" for number, name in enumerate(("mon", "tue", "wed"), 1)}
 
 
@@ -66,6 +70,7 @@ async def test_filters_and_orders(household: Running, query: dict[str, Any], exp
     assert await titles(household, **query) == expected.split()
 
 
+@on_postgresql
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -83,6 +88,35 @@ async def test_filters_and_orders(household: Running, query: dict[str, Any], exp
     ],
 )
 async def test_words_are_found_in_any_form_in_title_and_description(
+    running: Running, words: str, expected: list[str]
+) -> None:
+    await add(running, "Купить молоко")
+    await add(running, "Покупки", description="Всё, что купим на неделе")
+    await add(running, "Dog", description="Needs a long walk")
+
+    assert await titles(running, words=words) == expected
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("молок", ["Купить молоко"]),
+        ("молока", []),
+        ("КУП", ["Купить молоко", "Покупки"]),
+        ("dog LONG", ["Dog"]),
+        ("dog -walk", []),
+        ("-walk", ["Купить молоко", "Покупки"]),
+        ("молоко or dog", ["Купить молоко", "Dog"]),
+        ('"long walk"', ["Dog"]),
+        ('"walk long"', []),
+        ('"long wa', []),
+        ("'; DROP TABLE tasks; --", []),
+        ("100% _", []),
+        ('or "" or', []),
+    ],
+)
+async def test_words_on_sqlite_are_pieces_of_title_and_description(
     running: Running, words: str, expected: list[str]
 ) -> None:
     await add(running, "Купить молоко")
@@ -169,6 +203,7 @@ async def many(running: Running) -> Running:
     return running
 
 
+@on_postgresql
 async def test_no_list_of_a_hundred_thousand_tasks_is_read_row_by_row(many: Running) -> None:
     slow = []
 
@@ -187,6 +222,7 @@ async def test_no_list_of_a_hundred_thousand_tasks_is_read_row_by_row(many: Runn
     assert slow == [], "\n\n".join(slow)
 
 
+@on_postgresql
 @pytest.mark.parametrize(
     ("filters", "index"),
     [
@@ -210,3 +246,24 @@ async def planned(running: Running, query: ListTasks) -> str:
     """What the planner makes of a list."""
     statement = page(query).compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
     return "\n".join(row[0] for row in await running.fetch(f"EXPLAIN {statement}"))
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("sort", "index"),
+    [("created", "tasks_by_creation"), ("-due", "tasks_by_due_time"), ("priority", "tasks_by_priority")],
+)
+async def test_pages_on_sqlite_are_read_in_the_order_of_an_index(
+    household: Running, sort: str, index: str
+) -> None:
+    first = ListTasks.model_validate({"sort": sort, "limit": 1, "tags": ["shop"]})
+    cursor = (await household.ask(first)).next_cursor
+    statement = page(first.model_copy(update={"cursor": cursor}))
+
+    async with household.journal.reading() as transaction:
+        assert isinstance(transaction, SqliteTransaction)
+        written = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+        plan = str(list(await transaction.driver.execute_fetchall(f"EXPLAIN QUERY PLAN {written}")))
+
+    assert f" tasks USING INDEX {index}" in plan
+    assert "TEMP B-TREE" not in plan

@@ -11,6 +11,11 @@ from tests.system import Replica, System, eventually
 TOY = "tests.toy_service"
 
 
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 async def marks(system: System, text: str) -> int:
     return len(await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = $1", text))
 
@@ -90,7 +95,7 @@ async def test_a_service_killed_anywhere_loses_and_doubles_nothing(
     system: System, toy: Replica, amqp: Client, folder: Path, place: str
 ) -> None:
     toy.process.end()
-    died = folder / f"{place}.died"
+    died = folder / f"{system.name}.{place}.died"
     dying = system.launch(TOY, die=f"{place}:{died}")
     texts = [f"{place} {n}" for n in range(10)]
     ids = [await amqp.publish("toy.mark", {"text": text}, message_id=text) for text in texts]

@@ -11,6 +11,11 @@ from tests.system import Replica, System, eventually
 TOY = "tests.toy_service"
 
 
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 async def ring(system: System, queue: str, message_id: str) -> list[dict[str, Any]]:
     """The messages about one command that a person finds in a queue on the management page."""
 
@@ -140,12 +145,10 @@ async def test_who_acts_is_believed_from_the_gateway_alone(
 
     rows = await system.fetch(
         TOY,
-        "SELECT text, actor FROM marks WHERE text = ANY($1)",
-        [
-            "by hand",
-            "by gateway",
-            "unsigned",
-        ],
+        "SELECT text, actor FROM marks WHERE text IN ($1, $2, $3)",
+        "by hand",
+        "by gateway",
+        "unsigned",
     )
     assert {row["text"]: row["actor"] for row in rows} == {
         "by hand": "direct",

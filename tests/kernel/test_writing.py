@@ -4,13 +4,14 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from shared.journal_postgresql import PostgresqlTransaction
 from shared.journal_sql import SqlTransaction
 
 FIRST, SECOND, THIRD = sa.text("first"), sa.text("second"), sa.text("third")
 
 
 def transaction() -> SqlTransaction:
-    return SqlTransaction(cast(Any, None), cast(Any, None))
+    return PostgresqlTransaction(cast(Any, None), cast(Any, None))
 
 
 def groups(transaction: SqlTransaction) -> list[tuple[str, int]]:

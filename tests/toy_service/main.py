@@ -16,7 +16,9 @@ from pydantic_settings import SettingsConfigDict
 from shared import topology
 from shared.delivery import Unsettled
 from shared.journal import Outbox
-from shared.journal_sql import SqlJournal, SqlTransaction
+from shared.journal_postgresql import PostgresqlJournal
+from shared.journal_sql import SqlTransaction
+from shared.journal_sqlite import SqliteJournal
 from shared.service import Service, ServiceSettings
 from tests.toy_service import handlers
 
@@ -63,7 +65,8 @@ def main() -> None:
         die_at(where, Path(file))
     if "migrate" in sys.argv:
         asyncio.run(declare(settings.rabbitmq_url))
-    journal = SqlJournal(settings.database_url, Path(__file__).parent / "migrations")
+    form = SqliteJournal if settings.database_url.startswith("sqlite") else PostgresqlJournal
+    journal = form(settings.database_url, Path(__file__).parent / "migrations")
     Service("toy", "toy", settings, journal, [handlers]).main()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import waste_service
 from infra.local.servers import Servers
-from shared.journal_sql import SqlJournal
+from shared.journal_postgresql import PostgresqlJournal
 from tests.running import Running
 from waste_service import handlers
 from waste_service.tests.messages import a_road, a_storage, an_organization
@@ -22,8 +22,8 @@ async def running(servers: Servers) -> AsyncIterator[Running]:
     servers.postgresql.create_database(name, "waste_service", "waste_service")
     url = servers.postgresql.url(name, "waste_service", "waste_service")
     migrations = Path(waste_service.__path__[0]) / "migrations"
-    await SqlJournal(url, migrations).migrate()
-    journal = SqlJournal(url, migrations)
+    await PostgresqlJournal(url, migrations).migrate()
+    journal = PostgresqlJournal(url, migrations)
     yield Running(journal, handlers, contended=True)
     await journal.close()
 

@@ -6,13 +6,15 @@ import pytest
 
 from infra.local import background
 from infra.local.clone import Clone
-from infra.local.given_servers import given_port, given_servers, host_and_port
+from infra.local.given_servers import given_port, given_servers, host_and_port, with_store
 from infra.local.health import why_silent
 from infra.local.problems import Problem
 from infra.local.system import Service, System
 
 SERVICE = Service("stub_service", "STUB", port=20_100, database="stub", cache=True)
 SYSTEM = System((SERVICE,))
+SMALL = System((Service("stub_service", "STUB", port=20_100, database="stub", sqlite=True),))
+HOME = Path("/clone/.conveyor")
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ SYSTEM = System((SERVICE,))
         ("RABBITMQ_URL", "amqp://[me:secret@broker"),
         ("STUB_DATABASE_URL", "mysql://me:secret@store/stub"),
         ("STUB_DATABASE_URL", "nonsense"),
+        ("STUB_DATABASE_URL", "sqlite+aiosqlite:///secret.db"),
         ("STUB_DATABASE_URL", "postgresql://me:secret@store:99999/stub"),
         ("VALKEY_URL", "garbage"),
         ("VALKEY_URL", "http://:secret@cache"),
@@ -55,6 +58,42 @@ def test_a_url_that_cannot_work_is_refused_by_name_without_its_password(name: st
 )
 def test_a_url_that_can_work_is_taken(name: str, url: str) -> None:
     assert given_servers(SYSTEM, {name: url}) == {name: url}
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite://", "sqlite:///stub.db", "postgresql://store/stub"])
+def test_a_service_that_can_do_with_a_file_may_be_given_one(url: str) -> None:
+    given = {"STUB_DATABASE_URL": url}
+
+    assert given_servers(SMALL, given) == given
+
+
+def test_store_sqlite_means_a_file_for_each_service_that_can_do_with_one() -> None:
+    assert with_store(SMALL, {"STORE": "sqlite"}, HOME)["STUB_DATABASE_URL"] == (
+        "sqlite+aiosqlite:////clone/.conveyor/stub_service.db"
+    )
+    assert "STUB_DATABASE_URL" not in with_store(SYSTEM, {"STORE": "sqlite"}, HOME)
+    assert "STUB_DATABASE_URL" not in with_store(SMALL, {"STORE": "postgresql"}, HOME)
+
+
+def test_a_file_that_was_given_is_the_one_that_store_sqlite_means() -> None:
+    given = {"STORE": "sqlite", "STUB_DATABASE_URL": "sqlite+aiosqlite://"}
+
+    assert with_store(SMALL, given, HOME) == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"STORE": "mysql"},
+        {"STORE": "SQLite"},
+        {"STORE": "sqlite", "STUB_DATABASE_URL": "postgresql://me:secret@store/stub"},
+    ],
+)
+def test_a_store_that_there_is_not_or_that_contradicts_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(Problem, match="STORE") as refused:
+        with_store(SMALL, given, HOME)
+
+    assert "secret" not in str(refused.value)
 
 
 def test_a_service_s_own_broker_alone_is_refused_since_queues_are_declared_elsewhere() -> None:

@@ -15,10 +15,8 @@ def upgrade() -> None:
         "marks", sa.Column("text", sa.Text), sa.Column("message_id", sa.Text), sa.Column("actor", sa.Text)
     )
     op.create_table("heard", sa.Column("text", sa.Text, nullable=False))
-    op.create_table("unique_at_commit", sa.Column("text", sa.Text))
-    op.create_unique_constraint(
-        "no_twins", "unique_at_commit", ["text"], deferrable=True, initially="DEFERRED"
-    )
+    late = {"deferrable": True, "initially": "DEFERRED"} if op.get_bind().dialect.name == "postgresql" else {}
+    op.create_table("unique_at_commit", sa.Column("text", sa.Text), sa.UniqueConstraint("text", **late))
     op.create_table("rows", sa.Column("name", sa.Text), sa.Column("locked", sa.Integer))
     op.execute("INSERT INTO rows VALUES ('a', 0), ('b', 0)")
     op.create_table("numbers", sa.Column("number", sa.Integer))

@@ -1,0 +1,230 @@
+"""Inbox and outbox in PostgreSQL.
+
+The kernel drives BEGIN and COMMIT itself on a driver connection of its own choosing, so that SQLAlchemy's
+statements and the kernel's hot ones (asyncpg, prepared once) share one transaction.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from operator import attrgetter
+from pathlib import Path
+from time import monotonic
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared import journal_postgresql_statements as statements
+from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
+from shared.journal_sql import SqlTransaction, causes_of, upgrade
+from shared.journal_tables import SAID, SETTLED
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 2.0
+STATEMENT_SECONDS = 30.0
+FROZEN_SECONDS = 15
+"""A process frozen within a batch must not hold the service's lock for longer than others wait for it."""
+TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work like that goes before it"
+ADVISORY_LOCK = 0x_C0_4E_7E_40
+"""The one lock of a service's database (each service has a database of its own)."""
+
+
+class PostgresqlTransaction(SqlTransaction):
+    """A transaction on asyncpg's connection, which the kernel's own statements use directly."""
+
+    def __init__(self, connection: AsyncConnection, driver: "asyncpg.Connection[Any]"):
+        super().__init__(connection)
+        self.driver = driver
+        self.used = monotonic()
+        self.longest_idle = 0.0
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Notes how long the connection lay idle in between."""
+        self.longest_idle = max(self.longest_idle, monotonic() - self.used)
+        with _translated(self.driver):
+            yield
+        self.used = monotonic()
+
+    async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
+        queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
+        with self.using():
+            rows = await self.driver.fetch(statements.FIND, queues, ids)
+        return {
+            (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
+            for row in rows
+        }
+
+    async def look_up(self, key: Key) -> Noted | None:
+        with _translated(self.driver):
+            row = await self.driver.fetchrow(statements.LOOK_UP, *key)
+        return Noted(*row.values()) if row else None
+
+    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
+        columns = [*_columns(settled, SETTLED), *_columns(said, SAID)]
+        return cast(int, await self.driver.fetchval(statements.CONCLUDE, *columns))
+
+
+def _columns(rows: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
+    return [list(map(attrgetter(name), rows)) for name in names]
+
+
+class PostgresqlJournal:
+    """A service's PostgreSQL database."""
+
+    def __init__(self, url: str, migrations: Path, *, connections: int = 10):
+        """`url` as people write it: `postgresql://user:password@host:port/database`."""
+        self.migrations = migrations
+        self.engine: AsyncEngine = create_async_engine(
+            sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
+            pool_size=connections,
+            max_overflow=0,
+            connect_args={
+                "command_timeout": STATEMENT_SECONDS,
+                "timeout": 5,
+                "server_settings": {"idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s"},
+            },
+        )
+
+    async def open(self) -> None:
+        """The server is waited for, by probing."""
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    async def migrate(self) -> None:
+        try:
+            opened = await self.engine.connect()
+        except (OSError, asyncpg.PostgresError, sa.exc.DBAPIError) as error:
+            raise StoreAway(str(list(causes_of(error))[-1]) or "it does not answer") from error
+        async with aclosing(opened) as connection:
+            await connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            await connection.run_sync(upgrade, self.migrations)
+        await self.close()  # and with its connection goes the lock
+
+    @asynccontextmanager
+    async def transaction(self, *, contended: bool = False) -> AsyncIterator[PostgresqlTransaction]:
+        lock = f"; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})" if contended else ""
+        async with self.reading() as transaction:
+            try:
+                with transaction.using():
+                    await transaction.driver.execute(f"BEGIN{lock}")
+                yield transaction
+                with transaction.using():
+                    status = await transaction.driver.execute("COMMIT")
+                assert status == "COMMIT", "a statement failed and its error was swallowed"
+            except BaseException as error:
+                await _roll_back(transaction)
+                if isinstance(error, StoreAway) and transaction.longest_idle >= FROZEN_SECONDS:
+                    raise TimeoutError(TOO_SLOW) from error
+                raise
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[PostgresqlTransaction]:
+        connection, driver = await self._connect()
+        try:
+            yield PostgresqlTransaction(connection, driver)
+        except asyncio.CancelledError:
+            await connection.invalidate()  # the server may still be at work on it
+            raise
+        finally:
+            await connection.close()
+
+    async def _connect(self) -> tuple[AsyncConnection, "asyncpg.Connection[Any]"]:
+        """A connection that was open a moment ago: the pool keeps those that a restart has ended."""
+        while True:
+            connection = self.engine.connect()
+            with _translated():
+                await connection.start()
+            raw = await connection.get_raw_connection()
+            driver = cast("asyncpg.Connection[Any]", raw.driver_connection)
+            if not driver.is_closed():
+                return connection, driver
+            await connection.invalidate()
+            await connection.close()
+
+    @asynccontextmanager
+    async def _own(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """A connection for the kernel's own statements, each a transaction."""
+        async with self.reading() as transaction:
+            with _translated(transaction.driver):
+                yield transaction.driver
+
+    async def probe(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS), self._own() as driver:
+                await driver.fetchval("SELECT 1")
+        except TimeoutError:
+            raise StoreAway("the database did not answer in time") from None
+
+    async def note_start(self, key: Key, actor: str) -> int:
+        async with self._own() as driver:
+            return await driver.fetchval(statements.NOTE_START, *key, actor) or 0
+
+    async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
+        async with self._own() as driver:
+            await driver.execute(
+                statements.NOTE_ATTEMPT, *key, actor, attempt, due, error.replace("\x00", "\\0")
+            )
+
+    async def give_up(self, settled: Settled) -> None:
+        async with self.transaction() as transaction:
+            await transaction.conclude([settled], [])
+
+    async def clear(self, ids: Sequence[UUID]) -> None:
+        async with self._own() as driver:
+            await driver.execute(statements.CLEAR, list(ids))
+
+    async def stranded(self, older_than: timedelta) -> list[Said]:
+        async with self._own() as driver:
+            rows = await driver.fetch(statements.STRANDED, older_than)
+        return sorted((Said(*row.values()) for row in rows), key=lambda said: said.id)
+
+    async def backlog(self) -> tuple[int, float]:
+        async with self._own() as driver:
+            row = await driver.fetchrow(statements.BACKLOG)
+        assert row is not None
+        return row[0], row[1]
+
+    async def purge(self, keep: timedelta) -> None:
+        async with self._own() as driver:
+            while await driver.execute(statements.PURGE, keep) == "DELETE 1000":
+                pass
+
+
+async def _roll_back(transaction: PostgresqlTransaction) -> None:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await transaction.driver.execute("ROLLBACK")
+    except Exception as error:  # the server rolls back what a lost connection left open
+        log.debug("rolling back: %r", error)
+        await transaction.connection.invalidate()
+
+
+AWAY_STATES = ("08", "53", "57P", "58")
+"""SQLSTATE classes: connection, resources (disk, memory, connections), shutdown, system."""
+CONFLICT_STATES = ("40001", "40P01")
+"""Serialization failure, deadlock detected."""
+
+
+@contextmanager
+def _translated(driver: "asyncpg.Connection[Any] | None" = None) -> Iterator[None]:
+    """Say of a driver's error what the kernel has to know: is the store away, or was it a conflict?"""
+    try:
+        yield
+    except Exception as error:
+        causes = list(causes_of(error))
+        state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
+        if state.startswith(CONFLICT_STATES):
+            raise Conflict(str(error)) from error
+        unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
+        if state.startswith(AWAY_STATES) or unreachable or (driver and driver.is_closed()):
+            raise StoreAway(f"{type(error).__name__}: {error}") from error
+        raise

@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra import story_words as in_words
+from infra.local.logs import printable
 from infra.story_lines import MOST_LINES, Search
 from infra.story_tree import Node, Story, stories_in
 
 LOGS = Path(".conveyor/logs")
 NARROWEST, WIDEST = 80, 160
+TRY = """\
+Try a message_id, a correlation_id, an Idempotency-Key, an operation as /operations/…, or a resource as
+/tasks/… or by its id. A process's log keeps its last 10 to 20 MB. Reads from the cache are not logged."""
 
 
 def told(story: Story, width: int) -> Iterator[str]:
@@ -33,7 +37,8 @@ def _rows(node: Node, story: Story, width: int, branch: str = "", below: str = "
     seconds = f"{(node.at - story.began_at).total_seconds():.3f}"
     margin = f"{seconds:>{len(f'{story.seconds:.3f}')}}  {node.process:<{max(map(len, story.processes))}}  "
     going_on = below + ("│  " if node.children else "   ")
-    first, *more = packed(node.parts, width - len(margin) - max(len(branch), len(below)))
+    parts = tuple(printable(part) for part in node.parts)
+    first, *more = packed(parts, width - len(margin) - max(len(branch), len(below)))
     yield f"{margin}{branch}{first}"
     yield from (f"{' ' * len(margin)}{going_on}{line}" for line in more)
     for child in node.children:
@@ -57,19 +62,15 @@ def packed(parts: in_words.Parts, width: int) -> list[str]:
 
 def nothing_found(search: Search, given: str) -> str:
     """What was searched, and what to try."""
-    since = f" since {search.since.astimezone():%Y-%m-%d %H:%M:%S %z}" if search.since else ""
-    said = (
-        f"Nothing is told of {given!r} in the {search.lines:,} lines about messages{since}, "
-        f"in {len(search.files)} files of {search.folder}."
-    )
+    lines, first = search.count()
+    since = f" since {first.astimezone():%Y-%m-%d %H:%M:%S %z}" if first else ""
+    where = f"{len(search.files)} files of {search.folder}"
+    said = f"Nothing is told of {given!r} in {lines:,} lines about messages{since}, in {where}."
     if search.reads:
-        return f"{said} It was only looked up, {search.reads} times."
-    if not search.lines:
-        return f"{said} Has the system run here ('make run'), with LOG_FORMAT=json and LOG_LEVEL=info?"
-    return (
-        f"{said} Try a message_id, a correlation_id, an Idempotency-Key, an operation as /operations/…, or a "
-        "resource as /tasks/… or by its id. Each process keeps 10 to 20 MB of lines."
-    )
+        return f"{said}\nIt was only looked up, {search.reads} times."
+    if not lines:
+        return f"{said}\nHas the system run here ('make run'), with LOG_FORMAT=json and LOG_LEVEL=info?"
+    return f"{said}\n{TRY}"
 
 
 def main() -> None:
@@ -91,7 +92,9 @@ def main() -> None:
     if search.reads:
         print(f"And {search.reads} requests that only looked it up.")
     if search.cut:
-        print(f"Only the newest {MOST_LINES:,} lines are shown.")
+        print(
+            f"Only the newest {MOST_LINES:,} lines, from {search.cut.astimezone():%Y-%m-%d %H:%M:%S %z} on."
+        )
 
 
 if __name__ == "__main__":

@@ -4,17 +4,20 @@ The first time looks for what the person gave, the next ones for the ids that st
 conversation, cause), until there are no new ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import orjson
 from itsdangerous import URLSafeTimedSerializer
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 MOST_LINES = 2000
 """Kept of one search, the newest."""
+FEW_NAMES = 16
+"""Up to so many it is quicker to look for them in a line than to read it."""
 READS = ("GET", "HEAD")
 
 
@@ -71,29 +74,38 @@ class Line(BaseModel):
 
 @dataclass
 class Search:
-    """What the logs in a folder tell of one story or several, and how much of them was looked at.
+    """What the logs in a folder tell of one story or several.
 
-    `reads` counts the requests that looked the resource up and are left out; `cut` says that older lines are.
+    `reads` counts the requests that only looked the resource up and are left out; from before `cut` older
+    lines are left out.
     """
 
     folder: Path
     found: dict[bytes, Line] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
-    lines: int = 0
-    since: datetime | None = None
     reads: int = 0
-    cut: bool = False
+    cut: datetime | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """What was put aside comes before what is written now."""
+        return sorted(self.folder.glob("*.log*"), reverse=True)
 
     def look_for(self, given: str) -> list[Line]:
         """Every line of the stories that it is part of, by their beginnings."""
-        self.files = [path.name for path in sorted(self.folder.glob("*.log*"), reverse=True)]
         name = name_in(given)
-        known = new = self._keep(line for line in self._count(self._all()) if self._is_named(line[1], name))
+        known: set[str] = set()
+        new = self._keep((raw, line) for raw, line in self._lines({name}) if self._is_named(line, name))
         while new:
-            beside = self._keep(line for line in self._all() if not new.isdisjoint(line[1].ids))
-            known, new = known | beside, beside - known
+            known |= new
+            beside = ((raw, line) for raw, line in self._lines(new) if not line.ids.isdisjoint(new))
+            new = self._keep(beside) - known
         self._forget_oldest(MOST_LINES)
         return sorted(self.found.values(), key=lambda line: line.began_at)
+
+    def count(self) -> tuple[int, datetime | None]:
+        """How many lines are about messages, and since when."""
+        times = [line.time for _, line in self._lines(set())]
+        return len(times), min(times, default=None)
 
     def _is_named(self, line: Line, name: str) -> bool:
         if name in line.ids or name == line.key or any(is_at(name, address) for address in line.about):
@@ -103,34 +115,32 @@ class Search:
         self.reads += line.is_read
         return not line.is_read
 
-    def _all(self) -> Iterator[tuple[bytes, Line]]:
-        """Every line about a message, those of the file that was put aside before those of the newer one."""
-        for name in self.files:
-            with (self.folder / name).open("rb") as file:
+    def _lines(self, names: set[str]) -> Iterator[tuple[bytes, Line]]:
+        """The lines that have one of these names somewhere; all, where there are many names or none."""
+        few = [orjson.dumps(name)[1:-1] for name in names] if len(names) <= FEW_NAMES else []
+        for path in self.files:
+            with path.open("rb") as file:
                 for raw in file:
+                    if few and not any(name in raw for name in few):
+                        continue
                     if line := parsed(raw):
                         yield raw, line
 
-    def _count(self, lines: Iterator[tuple[bytes, Line]]) -> Iterator[tuple[bytes, Line]]:
-        for raw, line in lines:
-            self.lines += 1
-            self.since = min(self.since or line.time, line.time)
-            yield raw, line
-
-    def _keep(self, lines: Iterator[tuple[bytes, Line]]) -> set[str]:
-        """The ids in them."""
+    def _keep(self, lines: Iterable[tuple[bytes, Line]]) -> set[str]:
+        """The ids in those that were kept."""
         ids: set[str] = set()
         for raw, line in lines:
-            ids |= line.ids
-            self.found[raw] = line
-            if len(self.found) > 2 * MOST_LINES:
-                self._forget_oldest(MOST_LINES)
+            if self.cut is None or line.time >= self.cut:
+                ids |= line.ids
+                self.found[raw] = line
+                self._forget_oldest(2 * MOST_LINES)
         return ids
 
     def _forget_oldest(self, most: int) -> None:
         if len(self.found) > most:
-            self.cut = True
-            self.found = dict(sorted(self.found.items(), key=lambda item: item[1].time)[-most:])
+            newest = sorted(self.found.items(), key=lambda item: item[1].time)[-MOST_LINES:]
+            self.found = dict(newest)
+            self.cut = newest[0][1].time
 
 
 def parsed(raw: bytes) -> Line | None:

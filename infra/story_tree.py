@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from infra import story_words as in_words
@@ -35,15 +36,15 @@ class Story:
 
     lines: list[Line] = field(default_factory=list)
 
-    @property
+    @cached_property
     def began_at(self) -> datetime:
         return min(line.began_at for line in self.lines)
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         return (max(line.time for line in self.lines) - self.began_at).total_seconds()
 
-    @property
+    @cached_property
     def processes(self) -> list[str]:
         return list(dict.fromkeys(line.service for line in self.lines))
 
@@ -87,7 +88,7 @@ class _Tree:
         self.commands: dict[str, Node] = {}
         self.events: dict[str, Node] = {}
         groups: dict[Key, list[Line]] = {}
-        for line in lines:
+        for line in sorted(lines, key=lambda line: line.began_at):
             if line.event == "request":
                 self._add_request(line)
             else:

@@ -35,7 +35,7 @@ def ending(line: Line) -> Parts:
     """How a message ended, or what else became of it."""
     again = line.again_in_seconds
     before = " before" if line.repeated else ""
-    reason = f": {line.reason}"
+    reason = f": {' '.join(line.reason.split())}"
     said: dict[str, Parts] = {
         "done": (f"done in {duration(line.seconds)}", *_places(line)),
         "refused": (f"refused{before}, {line.code}", reason),

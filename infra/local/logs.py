@@ -72,6 +72,11 @@ def readable(line: str) -> str:
     except (ValueError, TypeError, AttributeError, KeyError):
         return line
     fields.pop("service", None)
-    traceback = fields.pop("traceback", "")
+    traceback = str(fields.pop("traceback", "")).splitlines()
     said = " ".join([time, f"{level:7}", event, *(f"{name}={value}" for name, value in fields.items())])
-    return f"{said}\n{traceback}" if traceback else said
+    return "\n".join(printable(part) for part in [said, *traceback])
+
+
+def printable(text: str) -> str:
+    """Without control characters, which would be orders to the terminal: the text may be a stranger's."""
+    return "".join(one if one.isprintable() else "�" for one in text)

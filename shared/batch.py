@@ -289,9 +289,9 @@ def _log_end(
     fields = {**delivery.identity, "attempt": delivery.attempt, "seconds": round(seconds, 4)}
     if said and not repeated:
         fields["said"] = [{"message": one.type, "message_id": str(one.id)} for one in said[:MOST_TOLD]]
-    if outcome.ending == "done":
+    if delivery.touched:
         fields["about"] = delivery.touched
-    else:
+    if outcome.ending != "done":
         refusal = Refusal.from_json(outcome.answer)
         fields |= {"code": refusal.code, "reason": refusal.message}
     if repeated:

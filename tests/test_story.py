@@ -112,9 +112,17 @@ async def test_what_is_asked_again_after_a_lost_connection_stays_one_conversatio
         answer = await asking
 
     assert answer.status_code == 201
-    lines = Search(folder).look_for(key)
-    assert [line.event for line in lines] == ["request", "done", "done"]
-    assert len({line.conversation for line in lines}) == 1
+    await expect(
+        folder,
+        key,
+        [
+            f"gateway | POST /tasks → 201, key {key}",
+            "  task_service | CreateTask ID",
+            "    task_service | done, /tasks/ID",
+            "      task_service | TaskCreated ID",
+            "    task_service | done before, answered again",
+        ],
+    )
 
 
 async def test_a_command_that_was_sent_and_is_not_done_is_told_as_that(

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Annotated, Any, cast
 from urllib.parse import quote
+from uuid import uuid4
 
 import orjson
 from fastapi import Depends, Request, Response
@@ -32,7 +33,10 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Asker:
-    """One HTTP request's way to the services. `headers` go with its answer, whatever that will be."""
+    """One HTTP request's way to the services. `headers` go with its answer, whatever that will be.
+
+    `sent` goes into its log line: which message it became.
+    """
 
     def __init__(self, http: Request, response: Response):
         self.http = http
@@ -40,6 +44,8 @@ class Asker:
         self.gateway: Gateway = http.app.state.gateway
         self.headers: dict[str, str] = {}
         http.state.answer_headers = self.headers
+        self.sent: dict[str, Any] = {}
+        http.state.sent = self.sent
         traceparent = http.headers.get("traceparent", "")
         self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
 
@@ -101,6 +107,7 @@ class Asker:
         key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
         message_id = message_id_for(ANONYMOUS, command.queue, key)
         operation = self.gateway.operations.path(OperationKey(command.queue, message_id, ANONYMOUS))
+        self.sent["key"] = key
         self.headers["idempotency-key"] = f'"{key}"'
         self.headers["link"] = f'<{operation}>; rel="monitor"'
         if preference.applied:
@@ -149,6 +156,7 @@ class Asker:
     async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
         """Which command an operation is about, and what has become of it."""
         key = self.gateway.operations.read(operation, ANONYMOUS)
+        self.sent["about"] = [key.message_id]
         query = GetOperation(command_queue=key.queue, message_id=key.message_id)
         queue = GetOperation.queue.replace("*", key.owner)
         answered = await self._ask(query, wait=self.gateway.settings.wait_seconds, queue=queue)
@@ -157,8 +165,12 @@ class Asker:
             self.gateway.cache.told(address, found.answer["version"])
         return key, found
 
-    async def _ask(self, request: shared.messages.Request[Any], **how: Any) -> Answered:
-        answered = await self.gateway.ask(request, traceparent=self.traceparent, **how)
+    async def _ask(
+        self, request: shared.messages.Request[Any], *, message_id: str | None = None, **how: Any
+    ) -> Answered:
+        ids = {"message_id": message_id or uuid4().hex, "conversation": uuid4().hex}
+        self.sent.update({"message": type(request).__name__, **ids})
+        answered = await self.gateway.ask(request, traceparent=self.traceparent, **ids, **how)
         if answered.repeated:
             self.headers["idempotency-replayed"] = "true"
         return answered

@@ -128,6 +128,7 @@ class ProblemResponse(Response):
 
 async def refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
+    getattr(request.state, "sent", {})["code"] = refusal.code
     headers = dict(answer_headers(request))
     if refusal.repeated:
         headers["idempotency-replayed"] = "true"

@@ -1,11 +1,17 @@
-"""HTTP as Prometheus series: by method, route template and status, never by id."""
+"""HTTP as Prometheus series: by method, route template and status, never by id.
 
+A request that became a message is also a log line, with the ids by which `make story` finds the rest.
+"""
+
+import logging
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.health import Page
+
+log = logging.getLogger(__name__)
 
 REQUESTS = Counter("http_requests_total", "HTTP requests answered.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -40,9 +46,12 @@ class HttpMetrics:
             try:
                 await self.app(scope, receive, watch)
             finally:
-                route = _template(scope)
+                route, seconds = _template(scope), perf_counter() - started
                 REQUESTS.labels(method, route, status).inc()
-                SECONDS.labels(method, route).observe(perf_counter() - started)
+                SECONDS.labels(method, route).observe(seconds)
+                if "message" in (sent := scope.get("state", {}).get("sent", {})):
+                    fields = {"method": method, "path": scope["path"], "status": status}
+                    log.info("request", extra={"fields": {**fields, "seconds": round(seconds, 4), **sent}})
 
 
 def _template(scope: Scope) -> str:

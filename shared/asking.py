@@ -97,6 +97,7 @@ class RequestClient:
         actor: str,
         wait: float,
         message_id: str | None = None,
+        conversation: str | None = None,
         traceparent: str = "",
         queue: str = "",
     ) -> Answered:
@@ -104,11 +105,11 @@ class RequestClient:
 
         `Unavailable`: nothing was done (the broker is away, or nobody has a queue for it). For commands
         `NotAnsweredYet` when `wait` seconds are over, `OutcomeUnknown` when not even the broker confirmed.
-        `queue` where the contract leaves the owner open.
+        `queue` where the contract leaves the owner open. `conversation`: the correlation id of this question
+        alone, also when it is sent again.
         """
-        question = _Question(
-            request, queue or request.queue, actor, wait, message_id or uuid4().hex, traceparent
-        )
+        ids = message_id or uuid4().hex, conversation or uuid4().hex
+        question = _Question(request, queue or request.queue, actor, wait, *ids, traceparent)
         try:
             async with asyncio.timeout(wait or CONFIRM_SECONDS):
                 message = await self._persist(question)
@@ -166,21 +167,20 @@ class RequestClient:
     async def _send_and_wait(self, question: "_Question") -> DeliveredMessage:
         if self.link.channel is None:
             raise BrokerAway("answers could not be heard")
-        conversation = uuid4().hex
-        answered = self._await(conversation)
+        answered = self._await(question.conversation)
         request = question.request
         try:
             body = request.model_dump_json(by_alias=True).encode()
-            properties = self._properties(question, conversation)
+            properties = self._properties(question)
             await self.publisher.publish("", question.queue, body, properties, mandatory=True)
             question.confirmed = True
             if not question.wait:
                 raise TimeoutError
             return await answered
         finally:
-            del self.awaited[conversation]
+            del self.awaited[question.conversation]
 
-    def _properties(self, question: "_Question", conversation: str) -> Basic.Properties:
+    def _properties(self, question: "_Question") -> Basic.Properties:
         durable = isinstance(question.request, Command)
         headers: FieldTable = {"actor": question.actor}
         if question.traceparent:
@@ -190,7 +190,7 @@ class RequestClient:
             delivery_mode=2 if durable else 1,
             expiration=None if durable else str(int(question.wait * 1000)),
             message_id=question.message_id,
-            correlation_id=conversation,
+            correlation_id=question.conversation,
             reply_to=self.queue,
             timestamp=datetime.now(UTC),
             message_type=type(question.request).__name__,
@@ -222,6 +222,7 @@ class _Question:
     actor: str
     wait: float
     message_id: str
+    conversation: str
     traceparent: str
     confirmed: bool = False
 

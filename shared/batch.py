@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
-from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer
+from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer, touched_by
 from shared.handling import Work
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Refusal, new_id
@@ -29,7 +29,9 @@ FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
 MOST_STARTS = 3
 """A crash charges every message in hand; running alone tells the one that kills from its neighbours."""
-REUSED = "This message id was used before with other content; take a new one."
+MOST_TOLD = 100
+"""Events of one message that its log line names."""
+REUSED = MessageIdReused("This message id was used before with other content; take a new one.")
 
 
 class _Spoiled(Exception):
@@ -113,7 +115,9 @@ class Batches:
         """How often it has begun to run alone, this time included: what kills its process shows by that."""
         while True:
             try:
-                return await self.journal.note_start(delivery.key, delivery.actor)
+                start = await self.journal.note_start(delivery.key, delivery.actor)
+                log.info("delivered again", extra={"fields": delivery.identity | {"start": start}})
+                return start
             except (StoreAway, Conflict) as away:
                 await self._wait_for_store(away)
 
@@ -206,6 +210,7 @@ class Batches:
         else:
             body = answer.model_dump_json().encode() if answer is not None else b"null"
             delivery.answer_headers = headers_of_answer(work, answer)
+            delivery.touched = touched_by(work, answer)
             batch.said += [_said(event, delivery, work.now) for event in work.said]
             self._note(delivery, Outcome("done", body, delivery.fingerprint), batch)
 
@@ -231,7 +236,7 @@ class Batches:
         for delivery in batch.deliveries:
             outcome = batch.outcomes.get(delivery.key)
             if outcome and outcome.fingerprint != delivery.fingerprint:
-                self._say_refused(delivery, MessageIdReused(REUSED), batch)
+                self._say_refused(delivery, REUSED, batch)
 
     def _say_refused(self, delivery: Delivery, refusal: Refusal, batch: _Batch) -> None:
         """What nobody waits to hear is said as an event, for people to find on the page."""
@@ -250,38 +255,48 @@ class Batches:
     async def _finish(self, batch: _Batch, seconds: float) -> None:
         """Answers, events and acknowledgements leave together, in one write each."""
         ended = []
+        said: dict[str, list[Said]] = {}
+        for event in batch.said:
+            said.setdefault(event.causation, []).append(event)
         for delivery in batch.deliveries:
             outcome = batch.outcomes.get(delivery.key)
             if outcome is None:
                 await self.recovery.too_old(delivery, self.keep)
                 continue
             ended.append(delivery)
-            self._answer(delivery, outcome, repeated=delivery not in batch.first)
+            fits = outcome.fingerprint == delivery.fingerprint
+            outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
+            repeated = fits and delivery not in batch.first
+            self._answer(delivery, outcome, repeated=repeated)
             MESSAGES.labels(delivery.name, outcome.ending).inc()
             MESSAGE_SECONDS.labels(delivery.name).observe(seconds)
-            log.info(
-                outcome.ending,
-                extra={
-                    "fields": {
-                        "message": delivery.name,
-                        "message_id": delivery.message_id,
-                        "conversation": delivery.conversation,
-                        "seconds": round(seconds, 4),
-                    }
-                },
-            )
+            _log_end(delivery, outcome, said.get(delivery.message_id, ()), seconds, repeated=repeated)
         BATCH_SIZE.observe(len(batch.deliveries))
         self.outbox.send(batch.said)
         await self.unsettled.acknowledge(ended)
 
     def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
-        if outcome.fingerprint != delivery.fingerprint:
-            send_answer(self.recovery.publisher, delivery, "Refusal", MessageIdReused(REUSED).to_json())
-        elif outcome.ending == "done":
+        kind = "Refusal"
+        if outcome.ending == "done":
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
-            send_answer(self.recovery.publisher, delivery, kind, outcome.answer, repeated=repeated)
-        else:
-            send_answer(self.recovery.publisher, delivery, "Refusal", outcome.answer, repeated=repeated)
+        send_answer(self.recovery.publisher, delivery, kind, outcome.answer, repeated=repeated)
+
+
+def _log_end(
+    delivery: Delivery, outcome: Outcome, said: Sequence[Said], seconds: float, *, repeated: bool
+) -> None:
+    """One line for a message that came to its end: what it said, what it was about, why it was refused."""
+    fields = {**delivery.identity, "attempt": delivery.attempt, "seconds": round(seconds, 4)}
+    if said and not repeated:
+        fields["said"] = [{"message": one.type, "message_id": str(one.id)} for one in said[:MOST_TOLD]]
+    if delivery.touched:
+        fields["about"] = delivery.touched
+    if outcome.ending != "done":
+        refusal = Refusal.from_json(outcome.answer)
+        fields |= {"code": refusal.code, "reason": refusal.message}
+    if repeated:
+        fields["repeated"] = True
+    log.info(outcome.ending, extra={"fields": fields})
 
 
 def _said(event: Event, delivery: Delivery, now: datetime, routing_key: str = "") -> Said:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -39,7 +40,8 @@ SPEAK_FOR_OTHERS = ("gateway", "desk_service")
 class Delivery:
     """A message in hand. `message` is None until `read` has made the contract's model of the body.
 
-    `headers_travel` is whether its copies carry its headers; some headers cannot be sent again.
+    `headers_travel` is whether its copies carry its headers; some headers cannot be sent again. `touched`:
+    the addresses of the resources that it was about.
     """
 
     handler: Handler
@@ -54,6 +56,7 @@ class Delivery:
     message: Any = field(default=None)
     headers_travel: bool = True
     answer_headers: FieldTable = field(default_factory=dict)
+    touched: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> Key:
@@ -70,6 +73,16 @@ class Delivery:
     @property
     def name(self) -> str:
         return self.handler.message.__name__
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What every log line about it says first: `make story` finds it by that."""
+        return {
+            "message": self.name,
+            "message_id": self.message_id,
+            "conversation": self.conversation,
+            "actor": self.actor,
+        }
 
     @property
     def lost(self) -> bool:
@@ -133,6 +146,13 @@ def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_use
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def touched_by(work: Work, answer: Answer | None) -> list[str]:
+    """The addresses of what it answered with and of what its events tell a new version of, 100 at most."""
+    own = [answer.address_of(answer.id)] if isinstance(answer, Resource) else []
+    told = (address for event in work.said for address in event.versions())
+    return list(dict.fromkeys([*own, *islice(told, MOST_VERSIONS)]))
 
 
 def headers_of_answer(work: Work, answer: Answer | None) -> FieldTable:

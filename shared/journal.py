@@ -67,6 +67,16 @@ class Said:
     body: bytes
     said_at: datetime
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What every log line about it says first; `causation` is the message that it was said by."""
+        return {
+            "message": self.type,
+            "message_id": str(self.id),
+            "conversation": self.conversation,
+            "causation": self.causation,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Noted:
@@ -205,9 +215,10 @@ class Outbox:
         if age < self.STRANDED_AFTER.total_seconds() or not self.publisher.connected:
             return
         if stranded := await self.journal.stranded(self.STRANDED_AFTER):
+            for event in stranded:
+                log.warning("sent late", extra={"fields": event.identity})
             await asyncio.wait(self.send(stranded))
             await self.clear()
-            log.info("sent events that were left behind", extra={"fields": {"events": len(stranded)}})
 
 
 def _properties(event: Said, service: str, user: str) -> Basic.Properties:

@@ -85,14 +85,14 @@ class Queries:
         except Refusal as refusal:
             self._refuse(delivery, refusal)
         except Exception as error:
-            log.error("broke", extra={"fields": {"message": delivery.name}}, exc_info=error)
+            log.error("broke", extra={"fields": delivery.identity}, exc_info=error)
             self._refuse(delivery, Failed(f"{delivery.name} could not be answered; the log says why."))
         else:
             send_answer(self.publisher, delivery, type(answer).__name__, body)
             MESSAGES.labels(delivery.name, "done").inc()
 
     def _refuse(self, delivery: Delivery, refusal: Refusal) -> None:
-        fields = {"message": delivery.name, "conversation": delivery.conversation, "reason": refusal.message}
+        fields = delivery.identity | {"code": refusal.code, "reason": refusal.message}
         log.info("refused", extra={"fields": fields})
         MESSAGES.labels(delivery.name, "refused" if not isinstance(refusal, Invalid) else "invalid").inc()
         send_answer(self.publisher, delivery, "Refusal", refusal.to_json())

@@ -49,20 +49,20 @@ class Recovery:
 
     async def unfit(self, delivery: Delivery, refusal: Refusal) -> None:
         """Refuse what does not fit to whoever asked, else keep it with its reason."""
-        log.info("refused", extra={"fields": _about(delivery) | {"reason": refusal.message}})
         if delivery.raw.reply_to:
+            fields = delivery.identity | {"code": refusal.code, "reason": refusal.message}
+            log.info("refused", extra={"fields": fields})
             send_answer(self.publisher, delivery, "Refusal", refusal.to_json())
             await self._settle(delivery, "refused")
-        elif await self._sent(delivery, DEAD_LETTERS, delivery.queue, _reason(delivery, refusal.message)):
+        elif await self._bury(delivery, _reason(delivery, refusal.message)):
             await self._settle(delivery, "dead")
 
     async def too_old(self, delivery: Delivery, keep: timedelta) -> None:
         """Nobody knows any more whether it was done: only a person can decide."""
         reason = f"too_old: sent more than {keep} ago"
-        log.warning("dead letter", extra={"fields": _about(delivery) | {"reason": reason}})
         refusal = Failed(f"{delivery.name} is older than the inbox remembers and lies with the dead letters.")
         send_answer(self.publisher, delivery, "Refusal", refusal.to_json())
-        if await self._sent(delivery, DEAD_LETTERS, delivery.queue, _reason(delivery, reason)):
+        if await self._bury(delivery, _reason(delivery, reason)):
             await self._settle(delivery, "dead")
 
     async def deadly(self, delivery: Delivery) -> None:
@@ -72,20 +72,17 @@ class Recovery:
 
     async def broken(self, delivery: Delivery, error: BaseException) -> None:
         """Try again later, or give up when every delay level has been used."""
-        log.error(
-            "broke",
-            extra={"fields": _about(delivery) | {"attempt": delivery.attempt}},
-            exc_info=error,
-        )
         note = f"{type(error).__name__}: {error}"[:NOTE_CHARACTERS]
         errors = [*delivery.errors, note]
-        if delivery.attempt <= len(self.delays):
-            await self._try_again(delivery, errors)
-        else:
+        seconds = self.delays[delivery.attempt - 1] if delivery.attempt <= len(self.delays) else None
+        fields = {"attempt": delivery.attempt, "reason": note, "again_in_seconds": seconds}
+        log.error("broke", extra={"fields": delivery.identity | fields}, exc_info=error)
+        if seconds is None:
             await self._give_up(delivery, error, errors)
+        else:
+            await self._try_again(delivery, seconds, errors)
 
-    async def _try_again(self, delivery: Delivery, errors: list[str]) -> None:
-        seconds = self.delays[delivery.attempt - 1]
+    async def _try_again(self, delivery: Delivery, seconds: int, errors: list[str]) -> None:
         attempt = delivery.attempt + 1
         headers = {"attempt": attempt, "errors": errors}
         due = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -97,7 +94,7 @@ class Recovery:
     async def _give_up(self, delivery: Delivery, error: BaseException, errors: list[str]) -> None:
         last = "".join(traceback.format_exception(error))[-LAST_ERROR_CHARACTERS:]
         headers = _reason(delivery, errors[-1]) | {"errors": errors, "traceback": last}
-        if not await self._sent(delivery, DEAD_LETTERS, delivery.queue, headers):
+        if not await self._bury(delivery, headers):
             return
         failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {errors[-1]}")
         outcome = Outcome("failed", failed.to_json(), delivery.fingerprint)
@@ -124,6 +121,13 @@ class Recovery:
                 return  # another process had more luck with it
             except StoreAway:
                 await _a_moment()
+
+    async def _bury(self, delivery: Delivery, headers: dict[str, Any]) -> bool:
+        """Put it to the dead letters; False when it comes again instead."""
+        sent = await self._sent(delivery, DEAD_LETTERS, delivery.queue, headers)
+        if sent:
+            log.warning("dead letter", extra={"fields": delivery.identity | {"reason": headers["reason"]}})
+        return sent
 
     async def _sent(self, delivery: Delivery, exchange: str, key: str, headers: dict[str, Any]) -> bool:
         """Send a copy and have it confirmed; False when the original comes again instead."""
@@ -175,15 +179,6 @@ class Recovery:
     async def _settle(self, delivery: Delivery, outcome: str) -> None:
         MESSAGES.labels(delivery.name, outcome).inc()
         await self.unsettled.acknowledge([delivery])
-
-
-def _about(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "message": delivery.name,
-        "message_id": delivery.message_id,
-        "conversation": delivery.conversation,
-        "actor": delivery.actor,
-    }
 
 
 def _reason(delivery: Delivery, reason: str) -> dict[str, Any]:

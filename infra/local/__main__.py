@@ -23,8 +23,7 @@ def run() -> None:
     """The whole system in this terminal."""
     with CLONE.locked():
         requirements.check(CLONE, CONVEYOR)
-        log_format = "text" if sys.stdout.isatty() else "json"
-        runner = Runner(CLONE, CONVEYOR, screen.say, log_format)
+        runner = Runner(CLONE, CONVEYOR, screen.say)
         runner.run(lambda: screen.show(runner, table(CONVEYOR, runner.addresses)))
 
 
@@ -88,6 +87,16 @@ def against_what_runs(module: str, arguments: list[str]) -> None:
     _become(["-m", module, *arguments], CLONE.addresses())
 
 
+def story(arguments: list[str]) -> None:
+    """Become the program that reads the logs of this clone."""
+    given, *options = arguments
+    if not given:
+        raise Problem(
+            "Which story? Say the id of a message, an operation or a resource: make story ID=/tasks/…"
+        )
+    _become(["-m", "infra.story", "--logs", str(CLONE.logs), *options, "--", given])
+
+
 def _become(arguments: list[str], settings: dict[str, str] | None = None) -> None:
     os.chdir(CLONE.root)
     os.execve(sys.executable, [sys.executable, *arguments], wished_environment() | (settings or {}))
@@ -108,6 +117,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "format": format_code,
         "examples": lambda: _become(["-m", "infra.examples"]),
         "demo": lambda: against_what_runs("infra.demo", arguments),
+        "story": lambda: story(arguments),
         "events": lambda: against_what_runs("infra.events", arguments),
     }
     if verb not in verbs:

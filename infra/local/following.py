@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from infra.local.clone import Clone
+from infra.local.logs import readable
 from infra.local.problems import Problem
 
 LAST_LINES = 200
@@ -39,5 +40,6 @@ def _show(path: Path, place: Place, prefix: int, at_most: int | None = None) -> 
         new, end, _ = file.read().rpartition(b"\n")
     lines = new.decode(errors="replace").splitlines()
     for line in lines[-at_most:] if at_most else lines:
-        print(f"{path.stem:<{prefix}} | {line}" if prefix else line, flush=True)
+        said = readable(line)
+        print(f"{path.stem:<{prefix}} | {said}" if prefix else said, flush=True)
     return status.st_ino, position + len(new) + len(end)

@@ -1,9 +1,12 @@
 """What the processes write: for each a file of at most 10 MB, the one before it, and the screen."""
 
 import contextlib
+import json
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -56,3 +59,24 @@ class Log:
     def last_lines(self, count: int) -> list[str]:
         """The last lines of the process that was started last, the oldest first; 50 are kept."""
         return list(self._last.copy())[-count:]
+
+
+def readable(line: str) -> str:
+    """A JSON line as a person reads it on a terminal; any other as it is."""
+    if not sys.stdout.isatty():
+        return line
+    try:
+        fields = json.loads(line)
+        time = datetime.fromisoformat(fields.pop("time")).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        level, event = fields.pop("level"), fields.pop("event")
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return line
+    fields.pop("service", None)
+    traceback = str(fields.pop("traceback", "")).splitlines()
+    said = " ".join([time, f"{level:7}", event, *(f"{name}={value}" for name, value in fields.items())])
+    return "\n".join(printable(part) for part in [said, *traceback])
+
+
+def printable(text: str) -> str:
+    """Without control characters, which would be orders to the terminal: the text may be a stranger's."""
+    return "".join(one if one.isprintable() else "�" for one in text)

@@ -36,13 +36,10 @@ class _StopRequestedError(Exception):
 class Runner:
     """One run of the system in a clone; the clone's lock is held by whoever makes it."""
 
-    def __init__(
-        self, clone: Clone, system: System, say: Callable[[str], None], log_format: str = "json"
-    ) -> None:
+    def __init__(self, clone: Clone, system: System, say: Callable[[str], None]) -> None:
         self.clone = clone
         self.system = system
         self.say = say
-        self.log_format = log_format
         self.supervised: list[Supervised] = []
         self.addresses: dict[str, str] = {}
         self._steps: list[Process] = []
@@ -171,8 +168,7 @@ class Runner:
             raise Problem(f"The step {step.name} failed; {step.log.path} ends with:\n  {last}")
 
     def _process(self, name: str, command: list[str], settings: dict[str, str]) -> Process:
-        environment = {"LOG_FORMAT": self.log_format} | self.clone.given() | settings
-        environment["PYTHONUNBUFFERED"] = "1"
+        environment = self.clone.given() | settings | {"PYTHONUNBUFFERED": "1"}
         log = Log(self.clone.logs / f"{name}.log")
         return Process(name, command, log=log, environment=environment, folder=self.clone.root)
 

@@ -1,10 +1,13 @@
-"""What the runner writes on the terminal: its own sentences, and the services' logs with their names."""
+"""What people see on a terminal: the runner's own sentences, and the services' logs with their names.
+
+The log files stay JSON lines, whoever watches.
+"""
 
 import contextlib
 import sys
 import threading
 
-from infra.local.logs import Echo
+from infra.local.logs import Echo, readable
 from infra.local.runner import Runner
 
 COLOURS = (36, 32, 33, 35, 34, 31)
@@ -31,4 +34,4 @@ def prefixed(name: str, width: int, colour: int) -> Echo:
     prefix = f"{name:<{width}} | "
     if sys.stdout.isatty():
         prefix = f"\033[{colour}m{prefix}\033[0m"
-    return lambda line: say(prefix + line)
+    return lambda line: say(prefix + readable(line))

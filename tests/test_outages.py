@@ -159,7 +159,7 @@ async def test_queries_are_refused_at_once_while_the_store_is_away(
         task = (await http.post("/tasks", json={"title": "to be read"})).json()
         await asyncio.to_thread(servers.postgresql.stop)
         await until_down(task_service)
-        away = await http.get(f"/tasks/{task['id']}")
+        away = await http.get(f"/tasks/{task['id']}", headers={"cache-control": "no-cache"})
         await asyncio.to_thread(servers.postgresql.start)
         await asyncio.to_thread(servers.postgresql.wait_ready)
         await system.until_ready(task_service)

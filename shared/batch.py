@@ -11,16 +11,15 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import perf_counter
 
 from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer, touched_by
 from shared.handling import Work
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
-from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Refusal, new_id
+from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Refusal
 from shared.recovery import Recovery
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES
-from shared.topology import EVENTS_EXCHANGE
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +105,18 @@ class Batches:
         for delivery in random.sample(deliveries, len(deliveries)):
             if delivery.lost:
                 continue  # it does not run, so it is no start
-            if delivery.raw.redelivered and await self._starts(delivery) > MOST_STARTS:
-                await self.recovery.deadly(delivery)
-            else:
+            if not await self.is_deadly(delivery):
                 await self._settle([delivery])
+
+    async def is_deadly(self, delivery: Delivery) -> bool:
+        """Note that what was delivered again begins to run; give up what its process dies of each time."""
+        if not delivery.raw.redelivered or delivery.started:
+            return False
+        delivery.started = True
+        deadly = await self._starts(delivery) > MOST_STARTS
+        if deadly:
+            await self.recovery.deadly(delivery)
+        return deadly
 
     async def _starts(self, delivery: Delivery) -> int:
         """How often it has begun to run alone, this time included: what kills its process shows by that."""
@@ -119,7 +126,7 @@ class Batches:
                 log.info("delivered again", extra={"fields": delivery.identity | {"start": start}})
                 return start
             except (StoreAway, Conflict) as away:
-                await self._wait_for_store(away)
+                await self.wait_for_store(away)
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         """Commit the deliveries together, as often as it takes. Those whose channel went come again."""
@@ -132,7 +139,7 @@ class Batches:
                 conflicts += 1
                 await asyncio.sleep(random.uniform(0, 0.002 * conflicts))
             except StoreAway as away:
-                alarms = 0 if await self._wait_for_store(away) else alarms + 1
+                alarms = 0 if await self.wait_for_store(away) else alarms + 1
                 if alarms == FALSE_ALARMS:
                     await self._blame(deliveries, away)
                     return
@@ -149,7 +156,7 @@ class Batches:
         else:
             await self.recovery.broken(deliveries[0], error)
 
-    async def _wait_for_store(self, away: Exception) -> bool:
+    async def wait_for_store(self, away: Exception) -> bool:
         """Wait until the store answers; False if it does at once. What is in hand stays in hand."""
         log.warning("the store is away, waiting for it", extra={"fields": {"reason": str(away)[:200]}})
         was_away = False
@@ -188,16 +195,12 @@ class Batches:
             await transaction.conclude(batch.settled, batch.said)
 
     async def _execute(self, delivery: Delivery, transaction: Transaction, batch: _Batch) -> None:
-        work = Work(
-            id=delivery.message_id,
-            actor=delivery.actor,
-            conversation=delivery.conversation,
-            now=datetime.now(UTC),
-            transaction=transaction,
-        )
+        work = delivery.work(transaction)
         transaction.next_message()
         writes = transaction.writes
         try:
+            if isinstance(work.prepared, Refusal):
+                raise work.prepared
             answer = await delivery.handler.function(delivery.message, work)
         except (StoreAway, Conflict):
             raise
@@ -211,7 +214,7 @@ class Batches:
             body = answer.model_dump_json().encode() if answer is not None else b"null"
             delivery.answer_headers = headers_of_answer(work, answer)
             delivery.touched = touched_by(work, answer)
-            batch.said += [_said(event, delivery, work.now) for event in work.said]
+            batch.said += delivery.everything_said(work)
             self._note(delivery, Outcome("done", body, delivery.fingerprint), batch)
 
     async def _refuse_afresh(self, delivery: Delivery, refusal: Refusal) -> None:
@@ -250,7 +253,7 @@ class Batches:
             message=refusal.message,
             errors=refusal.errors,
         )
-        batch.said.append(_said(event, delivery, datetime.now(UTC), f"{message.owner()}.command_refused"))
+        batch.said.append(delivery.saying(event, f"{message.owner()}.command_refused"))
 
     async def _finish(self, batch: _Batch, seconds: float) -> None:
         """Answers, events and acknowledgements leave together, in one write each."""
@@ -297,17 +300,3 @@ def _log_end(
     if repeated:
         fields["repeated"] = True
     log.info(outcome.ending, extra={"fields": fields})
-
-
-def _said(event: Event, delivery: Delivery, now: datetime, routing_key: str = "") -> Said:
-    return Said(
-        id=new_id(),
-        exchange=EVENTS_EXCHANGE,
-        routing_key=routing_key or event.routing_key,
-        type=type(event).__name__,
-        conversation=delivery.conversation,
-        causation=delivery.message_id,
-        traceparent=delivery.traceparent,
-        body=event.model_dump_json().encode(),
-        said_at=now,
-    )

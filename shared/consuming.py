@@ -21,6 +21,8 @@ from shared.messages import Event, Message
 from shared.topology import EVENTS_EXCHANGE, Queue, queue_for
 
 PREFETCH = 128
+PREFETCH_PREPARED = 16
+"""What takes long is left to whichever process has a place for it."""
 Take = Callable[[Handler, str, AbstractIncomingMessage], None]
 
 
@@ -51,7 +53,7 @@ class Consumer:
         subscriber = self.broker.subscriber(
             _faststream_queue(queue, handler.message),
             _exchange(handler.message),
-            channel=Channel(prefetch_count=PREFETCH),
+            channel=Channel(prefetch_count=PREFETCH_PREPARED if handler.prepare else PREFETCH),
             decoder=_raw,
             no_reply=True,
             title=name,

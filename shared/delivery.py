@@ -23,8 +23,9 @@ from pydantic import ValidationError
 
 from shared.bus import Publisher
 from shared.handling import DIRECT, EVERYBODY, Handler, Work
-from shared.journal import Key
-from shared.messages import Answer, Invalid, Resource
+from shared.journal import Key, Said
+from shared.messages import Answer, Command, Event, Invalid, Resource, new_id
+from shared.topology import EVENTS_EXCHANGE
 
 LINE = 200
 """Characters of a field's name, or of what is wrong with it, that a refusal repeats."""
@@ -55,6 +56,8 @@ class Delivery:
     fingerprint: bytes
     message: Any = field(default=None)
     headers_travel: bool = True
+    prepared: Any = None
+    started: bool = False
     answer_headers: FieldTable = field(default_factory=dict)
     touched: list[str] = field(default_factory=list)
 
@@ -83,6 +86,39 @@ class Delivery:
             "conversation": self.conversation,
             "actor": self.actor,
         }
+
+    def work(self, transaction: Any) -> Work:
+        """What its handler gets. The time goes to the millisecond: not every store keeps more."""
+        now = datetime.now(UTC)
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return Work(
+            id=self.message_id,
+            actor=self.actor,
+            conversation=self.conversation,
+            now=now,
+            transaction=transaction,
+            attempt=self.attempt,
+            prepared=self.prepared,
+        )
+
+    def everything_said(self, work: Work) -> list[Said]:
+        """What its handler said and had sent."""
+        return [*map(self.saying, work.said), *map(self.saying, work.sent)]
+
+    def saying(self, message: Event | Command[Any], routing_key: str = "") -> Said:
+        """An event, or a command for whoever owns it, as a consequence of this message."""
+        is_event = isinstance(message, Event)
+        return Said(
+            id=new_id(),
+            exchange=EVENTS_EXCHANGE if is_event else "",
+            routing_key=routing_key or (message.routing_key if isinstance(message, Event) else message.queue),
+            type=type(message).__name__,
+            conversation=self.conversation,
+            causation=self.message_id,
+            traceparent=self.traceparent,
+            body=message.model_dump_json(by_alias=True).encode(),
+            said_at=datetime.now(UTC),
+        )
 
     @property
     def lost(self) -> bool:

@@ -18,6 +18,9 @@ DIRECT = "direct"
 
 EVERYBODY = ("*",)
 
+Compute = Callable[..., Awaitable[Any]]
+"""Runs a function of a module with its arguments in another process; the result comes back pickled."""
+
 
 @dataclass(slots=True)
 class Work:
@@ -32,9 +35,20 @@ class Work:
     conversation: str
     now: datetime
     transaction: Any
+    attempt: int = 1
     visible_to: tuple[str, ...] = EVERYBODY
     """Actors that may see the answer too, for whoever keeps a copy of it."""
     said: list[Event] = field(default_factory=list)
+    sent: list[Command[Any]] = field(default_factory=list)
+    prepared: Any = None
+    """What the handler's prepare beat made of the message."""
+    compute: Compute | None = None
+    send_now: Callable[[Command[Any]], None] | None = None
+    """Both in a prepare beat only. What is sent at once is lost if its process dies: for news alone."""
+
+    def send(self, *commands: Command[Any]) -> None:
+        """Have something done, in the service's own name: sent after the commit, never without it."""
+        self.sent += commands
 
     def say(self, *events: Event) -> None:
         """Say what happened: sent after the commit, never without it."""
@@ -47,7 +61,10 @@ class Handler:
 
     message: type[Request[Any]] | type[Event]
     function: Callable[[Any, Work], Awaitable[Answer | None]]
-    contended: bool
+    contended: bool = False
+    prepare: Callable[[Any, Work], Awaitable[Any]] | None = None
+    given_up: Callable[[Any, str, Work], Awaitable[None]] | None = None
+    bulk: bool = False
 
     def queue(self, owner: str) -> str:
         """Where its message comes in, `owner` being the service's own name for that."""
@@ -68,16 +85,26 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
 def handles(
-    message: type[Command[Any]] | type[Query[Any]] | type[Event], *, contended: bool = False
+    message: type[Command[Any]] | type[Query[Any]] | type[Event],
+    *,
+    contended: bool = False,
+    prepare: Callable[[Any, Work], Awaitable[Any]] | None = None,
+    given_up: Callable[[Any, str, Work], Awaitable[None]] | None = None,
+    bulk: bool = False,
 ) -> Callable[[F], F]:
     """Declare the handler of a message.
 
     `contended`: its effects depend on rows that others change too, so a batch that holds one takes the
     service's one lock first. Without it two processes that update the same rows block each other.
+
+    `prepare`: what takes long and changes nothing, done before the transaction, in another process where it
+    computes (`work.compute`); the handler finds its result as `work.prepared`. It may run more than once.
+    `bulk`: its prepare beats get half of the places while others wait, all when none does.
+    `given_up`: what is to be changed and said when the message goes to the dead letters, with the reason.
     """
 
     def declare(function: F) -> F:
-        function.__handles__ = Handler(message, function, contended)  # type: ignore[attr-defined]
+        function.__handles__ = Handler(message, function, contended, prepare, given_up, bulk)  # type: ignore[attr-defined]
         return function
 
     return declare

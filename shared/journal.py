@@ -55,7 +55,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An event on its way out, as the outbox keeps it."""
+    """An event on its way out, as the outbox keeps it; or a command, which has no exchange but its queue."""
 
     id: UUID
     exchange: str
@@ -136,9 +136,6 @@ class Journal(Protocol):
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
         """Remember that a command broke and when it is tried again."""
-
-    async def give_up(self, settled: Settled) -> None:
-        """Remember that a command was given up."""
 
     async def clear(self, ids: Sequence[UUID]) -> None:
         """Forget outbox rows whose publishing was confirmed."""
@@ -231,6 +228,8 @@ def _properties(event: Said, service: str, user: str) -> Basic.Properties:
         "cloudEvents_type": event.routing_key,
         "cloudEvents_time": event.said_at.isoformat(),
     }
+    if event.exchange == "":  # a command, in the service's own name
+        headers = {"causation-id": event.causation, "actor": service}
     if event.traceparent:
         headers["traceparent"] = event.traceparent
     return Basic.Properties(

@@ -174,10 +174,6 @@ class PostgresqlJournal:
                 statements.NOTE_ATTEMPT, *key, actor, attempt, due, error.replace("\x00", "\\0")
             )
 
-    async def give_up(self, settled: Settled) -> None:
-        async with self.transaction() as transaction:
-            await transaction.conclude([settled], [])
-
     async def clear(self, ids: Sequence[UUID]) -> None:
         async with self._own() as driver:
             await driver.execute(statements.CLEAR, list(ids))

@@ -23,18 +23,15 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
+from shared.writing import Writing
 
 
-class SqlTransaction(ABC):
-    """What SQL stores read and write in. `memory` lives exactly as long: what was read once for a batch."""
+class SqlTransaction(Writing[sa.Executable], ABC):
+    """What SQL stores read and write in."""
 
     def __init__(self, connection: AsyncConnection):
+        super().__init__()
         self.connection = connection
-        self.memory: dict[Any, Any] = {}
-        self.writes = 0
-        self.waiting: list[tuple[sa.Executable, list[Mapping[str, Any]]]] = []
-        self.latest: dict[sa.Executable, int] = {}
-        self.reached = 0
 
     @abstractmethod
     def using(self) -> AbstractContextManager[None]:
@@ -53,32 +50,11 @@ class SqlTransaction(ABC):
     ) -> sa.CursorResult[Any]:
         return await self.connection.execute(statement, parameters)
 
-    def write(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> None:
-        """Have a statement run before the next read or the commit.
-
-        Writes of a batch leave grouped by statement object. A message's own writes keep their order; those
-        of different messages may change places, so what others of the batch build on is flushed at once.
-        """
-        self.writes += 1
-        group = self.latest.get(statement, -1)
-        if group < self.reached:
-            group = self.latest[statement] = len(self.waiting)
-            self.waiting.append((statement, []))
-        self.waiting[group][1].append(parameters)
-        self.reached = group
-
-    def next_message(self) -> None:
-        """The writes that follow are another message's."""
-        self.reached = 0
-
     async def flush(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        self.latest.clear()
-        self.reached = 0
-        if not waiting:
+        if not self.waiting:
             return
         with self.using():
-            for statement, parameters in waiting:
+            for statement, parameters in self.taken():
                 await self._execute(statement, parameters)
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:

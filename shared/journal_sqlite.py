@@ -225,10 +225,6 @@ class SqliteJournal:
         async with self._own() as driver:
             await driver.execute(statements.NOTE_ATTEMPT, noted)
 
-    async def give_up(self, settled: Settled) -> None:
-        async with self.transaction() as transaction:
-            await transaction.conclude([settled], [])
-
     async def clear(self, ids: Sequence[UUID]) -> None:
         async with self.transaction() as transaction:
             with transaction.using():

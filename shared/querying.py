@@ -6,11 +6,9 @@ No inbox, no retries, no dead letters: who asked asks again. While the store is 
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 
 from shared.bus import Publisher
 from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer
-from shared.handling import Work
 from shared.health import Dependency
 from shared.journal import Conflict, Journal, StoreAway, Transaction
 from shared.messages import Failed, Invalid, Refusal, Unavailable
@@ -71,11 +69,9 @@ class Queries:
                 self._refuse(delivery, refusal)
 
     async def _answer(self, delivery: Delivery, transaction: Transaction) -> None:
-        work = Work(
-            delivery.message_id, delivery.actor, delivery.conversation, datetime.now(UTC), transaction
-        )
         try:
             delivery.read()
+            work = delivery.work(transaction)
             answer = await delivery.handler.function(delivery.message, work)
             assert answer is not None, "a query has an answer"
             body = answer.model_dump_json().encode()

@@ -19,7 +19,7 @@ from pamqp.commands import Basic
 from shared.bus import Publisher, Unconfirmed, Unsendable
 from shared.delivery import Delivery, Unsettled, send_answer
 from shared.handling import DIRECT
-from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
+from shared.journal import Conflict, Journal, Outbox, Outcome, Settled, StoreAway
 from shared.messages import Command, Failed, Refusal
 from shared.telemetry import MESSAGES
 from shared.topology import DEAD_LETTERS, delay_exchange
@@ -41,8 +41,10 @@ class Recovery:
         publisher: Publisher,
         unsettled: Unsettled,
         delays: tuple[int, ...],
+        outbox: Outbox,
     ):
         self.journal = journal
+        self.outbox = outbox
         self.publisher = publisher
         self.unsettled = unsettled
         self.delays = delays
@@ -99,7 +101,7 @@ class Recovery:
         failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {errors[-1]}")
         outcome = Outcome("failed", failed.to_json(), delivery.fingerprint)
         if issubclass(delivery.handler.message, Command):
-            await self._remember_failure(delivery, outcome)
+            await self._remember_failure(delivery, outcome, errors[-1])
         send_answer(self.publisher, delivery, "Refusal", outcome.answer)
         await self._settle(delivery, "dead")
 
@@ -112,15 +114,27 @@ class Recovery:
                 await _a_moment()
         return False
 
-    async def _remember_failure(self, delivery: Delivery, outcome: Outcome) -> None:
+    async def _remember_failure(self, delivery: Delivery, outcome: Outcome, reason: str) -> None:
+        """In one transaction with what the handler declared for this end."""
+        settled = Settled(*delivery.key, delivery.actor, outcome)
+        given_up = delivery.handler.given_up
         while not delivery.lost:
             try:
-                await self.journal.give_up(Settled(*delivery.key, delivery.actor, outcome))
+                async with self.journal.transaction(contended=delivery.handler.contended) as transaction:
+                    work = delivery.work(transaction)
+                    if await transaction.find([delivery.key]):
+                        return  # another process had more luck with it
+                    if given_up:
+                        await given_up(delivery.message, reason, work)
+                    said = delivery.everything_said(work)
+                    await transaction.conclude([settled], said)
+                self.outbox.send(said)
                 return
-            except Conflict:
-                return  # another process had more luck with it
-            except StoreAway:
+            except (Conflict, StoreAway):
                 await _a_moment()
+            except Exception:
+                log.exception("giving up broke too", extra={"fields": delivery.identity})
+                given_up = None
 
     async def _bury(self, delivery: Delivery, headers: dict[str, Any]) -> bool:
         """Put it to the dead letters; False when it comes again instead."""

@@ -6,6 +6,7 @@ is in hand, acknowledges it and exits 0, also while the broker is away.
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from shared import operations
 from shared.batch import Batches
@@ -25,6 +26,7 @@ from shared.delivery import Unsettled, received
 from shared.handling import Handler, handlers_in
 from shared.health import Dependency, Health
 from shared.journal import Conflict, Journal, Outbox, StoreAway
+from shared.preparing import Preparing
 from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
 from shared.querying import Queries
 from shared.recovery import Recovery
@@ -41,6 +43,8 @@ class ServiceSettings(ProcessSettings):
 
     database_url: str
     inbox_hours: float = 72
+    places: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2), ge=2, le=128)
+    """Prepare beats at a time, each in a process of its own; for services that have such."""
     retry_seconds: tuple[int, ...] = DELAYS_SECONDS
 
     @field_validator("retry_seconds")
@@ -97,6 +101,7 @@ class Service:
                 await self._drain()
             finally:
                 await end(working, *background)
+                self.preparing.close()
                 await self.journal.close()
 
     def _build(self) -> None:
@@ -105,18 +110,28 @@ class Service:
         store = Dependency("store", self.journal.probe)
         self.health = Health([Dependency("broker", self.publisher.probe), store])
         self.outbox = Outbox(self.journal, self.publisher, self.name)
-        recovery = Recovery(self.journal, self.publisher, unsettled, self.settings.retry_seconds)
+        delays = self.settings.retry_seconds
+        recovery = Recovery(self.journal, self.publisher, unsettled, delays, self.outbox)
         keep = timedelta(hours=self.settings.inbox_hours)
         self.batches = Batches(self.journal, self.outbox, recovery, unsettled, keep)
         self.queries = Queries(self.journal, store, self.publisher, unsettled)
+        self.preparing = Preparing(self._places(), self.journal, self.batches)
 
         def take(handler: Handler, queue: str, raw: AbstractIncomingMessage) -> None:
             delivery = received(raw, handler, queue, self.publisher.user)
             unsettled.add(delivery)
-            (self.queries if handler.is_query else self.batches).add(delivery)
+            if handler.is_query:
+                self.queries.add(delivery)
+            elif handler.prepare:
+                self.preparing.add(delivery)
+            else:
+                self.batches.add(delivery)
 
         queues = {handler.queue(self.owner): handler for handler in self.handlers}
         self.consumer = Consumer(self.settings.rabbitmq_url, self.name, queues, take, self.health)
+
+    def _places(self) -> int:
+        return self.settings.places if any(handler.prepare for handler in self.handlers) else 0
 
     async def _work(self) -> None:
         while not all(dependency.up for dependency in self.health.dependencies):
@@ -160,6 +175,7 @@ class Service:
         try:
             async with asyncio.timeout(self.settings.grace_seconds):
                 await self.consumer.cancel()
+                await self.preparing.drained()
                 await self.batches.idle.wait()
                 await self.queries.drained()
                 await self.publisher.drained()

@@ -1,8 +1,147 @@
-"""Texts: what text_worker answers."""
+"""Texts: what text_worker hears, answers and says.
 
-from pydantic import Field
+A text that is handed in becomes a job; its counting is a message too, in a queue where people see it wait. Of
+one person's jobs the first 50 wait in `texts.process_text`, the others in `texts.process_text_bulk`.
+"""
 
-from shared.messages import Answer
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from shared.messages import (
+    Answer,
+    BadCursor,
+    Command,
+    Event,
+    Name,
+    NotFound,
+    Page,
+    Query,
+    Refusal,
+    Resource,
+)
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+
+TextId = Annotated[UUID, Field(examples=["0199d6c1-11d3-7c0e-8a4f-2b9e5d7c6b01"])]
+
+Content = Annotated[
+    str,
+    StringConstraints(max_length=256 * 1024, pattern=r"^[^\x00]*\S[^\x00]*$"),
+    Field(examples=["To be, or not to be."]),
+]
+"""A text with something in it, of at most 262,144 characters, without NUL."""
+
+Top = Annotated[int, Field(ge=1, le=1000, examples=[20])]
+
+
+class TextNotFound(NotFound):
+    """There is no text with that id."""
+
+
+class NotDone(Refusal):
+    """The text has no report, as it was not counted yet, failed or was cancelled."""
+
+    code = "not_done"
+
+
+class AlreadyEnded(Refusal):
+    """What is done, failed or cancelled cannot be cancelled any more."""
+
+    code = "already_ended"
+
+
+class StillUnderWay(Refusal):
+    """What waits or runs cannot be run again before it has ended."""
+
+    code = "still_under_way"
+
+
+class TextJob(Resource, path="/texts/{id}"):
+    """A text that was handed in, and how far its counting has come.
+
+    Running: once it has taken more than a second. `attempts`: of the last run, as known at its end.
+    """
+
+    title: str = Field("", examples=["Hamlet, 3.1"])
+    top: int = 20
+    status: Status = "queued"
+    reason: str | None = Field(None, description="Why it failed.")
+    run: int = Field(1, description="How often it was handed in: once, and each time it was run again.")
+    attempts: int = 0
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
+
+
+class TextJobs(Page):
+    """Texts of a list, the latest first."""
+
+    items: list[TextJob]
+
+
+class SubmitText(Command[TextJob], queue="texts.submit_text"):
+    """Hand a text in, to have its words, sentences and characters counted."""
+
+    text: Content
+    title: Name | None = Field(None, examples=["Hamlet, 3.1"])
+    top: Top = Field(20, description="How many of the most frequent words to list.")
+
+
+class CancelText(Command[TextJob], queue="texts.cancel_text", refusals=(TextNotFound, AlreadyEnded)):
+    """Cancel what has not ended."""
+
+    text: TextId
+
+
+class RunTextAgain(Command[TextJob], queue="texts.run_text_again", refusals=(TextNotFound, StillUnderWay)):
+    """Count a text once more, whatever the last run came to."""
+
+    text: TextId
+
+
+class RemoveText(Command[TextJob], queue="texts.remove_text", refusals=(TextNotFound,), removes=True):
+    """Remove a text with its report. What is under way is not stopped, and comes to nothing."""
+
+    text: TextId
+
+
+class ProcessText(Command[TextJob], queue="texts.process_text", refusals=(TextNotFound,)):
+    """Count one text. Sent by text_worker itself, from what it has stored."""
+
+    text: TextId
+    run: int = 1
+
+
+class ProcessTextBulk(Command[TextJob], queue="texts.process_text_bulk", refusals=(TextNotFound,)):
+    """Count one of very many texts of one person."""
+
+    text: TextId
+    run: int = 1
+
+
+class StartText(Command[TextJob], queue="texts.start_text", refusals=(TextNotFound,)):
+    """Note that the counting of a text takes longer than a second. Sent by text_worker itself."""
+
+    text: TextId
+    run: int = 1
+
+
+class GetText(Query[TextJob], queue="texts.get_text", refusals=(TextNotFound,)):
+    """Ask how far a text has come."""
+
+    text: TextId
+
+
+class ListTexts(Query[TextJobs], queue="texts.list_texts", refusals=(BadCursor,)):
+    """List the texts, the latest first."""
+
+    status: Status | None = None
+    limit: int = Field(20, ge=1, le=100)
+    cursor: Annotated[str, StringConstraints(max_length=500)] | None = Field(
+        None, description="From the page before, with the same filter."
+    )
 
 
 class Frequency(Answer):
@@ -28,3 +167,45 @@ class Report(Answer):
     frequencies: tuple[Frequency, ...] = Field(
         description="The most frequent words first, those of one frequency by code points."
     )
+
+
+class GetReport(Query[Report], queue="texts.get_report", refusals=(TextNotFound, NotDone)):
+    """Read what was counted."""
+
+    text: TextId
+
+
+class TextSubmitted(Event, routing_key="texts.text_submitted"):
+    """A text was handed in, or is to be counted again."""
+
+    job: TextJob
+
+
+class TextStarted(Event, routing_key="texts.text_started"):
+    """The counting of a text has taken more than a second."""
+
+    job: TextJob
+
+
+class TextProcessed(Event, routing_key="texts.text_processed"):
+    """A text was counted; its report is there."""
+
+    job: TextJob
+
+
+class TextFailed(Event, routing_key="texts.text_failed"):
+    """A text could not be counted, for the reason in it."""
+
+    job: TextJob
+
+
+class TextCancelled(Event, routing_key="texts.text_cancelled"):
+    """A text is not to be counted any more."""
+
+    job: TextJob
+
+
+class TextRemoved(Event, routing_key="texts.text_removed"):
+    """A text is gone, with its report. The version is newer than all it had before."""
+
+    job: TextJob

@@ -88,7 +88,8 @@ async def test_starts_are_counted_until_an_attempt_is_noted(journal: Journal) ->
 
 
 async def test_what_was_given_up_can_be_tried_again_and_done(journal: Journal) -> None:
-    await journal.give_up(Settled(*KEY, "direct", Outcome("failed", b"null", b"")))
+    async with journal.transaction() as transaction:
+        await transaction.conclude([Settled(*KEY, "direct", Outcome("failed", b"null", b""))], [])
     async with journal.transaction() as transaction:
         assert await transaction.find([KEY]) == {}
     await journal.note_attempt(KEY, "direct", 2, datetime.now(UTC), "again")

@@ -120,3 +120,8 @@ def _characters(text: str) -> tuple[int, int]:
         return len(text) - text.count("\r\n"), sum(map(len, text.split()))
     clusters = Counter(CharacterBreaker(text, _LOCALE))
     return clusters.total(), sum(times for cluster, times in clusters.items() if not cluster.isspace())
+
+
+def report_on(text: str, top: int) -> str:
+    """The report as JSON, which travels between processes faster than its model."""
+    return count(text, top).model_dump_json()

@@ -1,0 +1,332 @@
+"""Inbox and outbox in MongoDB, and the transaction that its stores read and write in.
+
+Inbox, change and outbox of a batch are one multi-document transaction, written with majority write concern
+(a replica set; one node suffices). Whether an unknown commit happened the inbox tells: the batch is repeated.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pymongo
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient, InsertOne, ReplaceOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from shared.handling import Work
+from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
+from shared.writing import Writing
+
+log = logging.getLogger(__name__)
+
+Document = dict[str, Any]
+Write = InsertOne[Document] | ReplaceOne[Document] | pymongo.UpdateOne | pymongo.DeleteOne
+Step = Callable[[AsyncDatabase[Document]], Awaitable[None]]
+
+PROBE_MS = 2000
+STATEMENT_SECONDS = 30.0
+CONNECTIONS = 10
+ENDED = ["done", "refused"]
+DUPLICATE_KEY = 11000
+AWAY_CODES = frozenset((6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436))
+"""Host and network errors, stepping down, shutting down, exceeded time (MongoDB's error_codes.yml)."""
+CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
+LOCK = {"_id": "contended"}
+UNDER_WAY = {"_id": "under way"}
+MIGRATING = timedelta(minutes=1)
+
+
+class MongoTransaction(Writing[str]):
+    """What MongoDB stores read and write in; writes are grouped by collection."""
+
+    def __init__(self, database: AsyncDatabase[Document], session: AsyncClientSession | None):
+        super().__init__()
+        self.database = database
+        self.session = session
+        self.noted: set[str] = set()
+
+    async def find_one(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> Document | None:
+        """One document. What waits to be written is sent first."""
+        await self.flush()
+        with _translated():
+            return await self.database[collection].find_one(filter_, session=self.session, **options)
+
+    async def find_many(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> list[Document]:
+        await self.flush()
+        with _translated():
+            found = self.database[collection].find(filter_, session=self.session, **options)
+            return await found.to_list()
+
+    async def count(self, collection: str, filter_: Mapping[str, Any]) -> int:
+        await self.flush()
+        with _translated():
+            return await self.database[collection].count_documents(filter_, session=self.session)
+
+    async def flush(self) -> None:
+        for collection, writes in self.taken():
+            with _translated():
+                await self.database[collection].bulk_write(writes, session=self.session)
+
+    async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
+        with _translated():
+            rows = self.database["inbox"].find({"_id": {"$in": list(map(_id, keys))}}, session=self.session)
+            found = {row["_id"]: row for row in await rows.to_list()}
+        self.noted.update(found)
+        return {
+            (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
+            for row in found.values()
+            if row["outcome"] in ENDED
+        }
+
+    async def look_up(self, key: Key) -> Noted | None:
+        with _translated():
+            row = await self.database["inbox"].find_one({"_id": _id(key)}, session=self.session)
+        if row is None:
+            return None
+        return Noted(row["outcome"], row["answer"], row["attempt"], row["due_at"], row["error"])
+
+    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
+        await self.flush()
+        now = datetime.now(UTC)
+        try:
+            with _translated():
+                if settled:
+                    rows = [self._ending(one, now) for one in settled]
+                    await self.database["inbox"].bulk_write(rows, session=self.session)
+                if said:
+                    documents = [_document(one) | {"sent_at": now} for one in said]
+                    await self.database["outbox"].insert_many(documents, session=self.session)
+        except BulkWriteError as error:
+            if any(one["code"] == DUPLICATE_KEY for one in error.details["writeErrors"]):
+                raise Conflict("another process has ended one of these commands") from error
+            raise
+
+    def _ending(self, settled: Settled, now: datetime) -> Write:
+        key = _id((settled.queue, settled.message_id))
+        outcome = settled.outcome
+        row = _row(settled.queue, settled.message_id, settled.actor, now) | {
+            "outcome": outcome.ending,
+            "answer": outcome.answer,
+            "fingerprint": outcome.fingerprint,
+        }
+        return ReplaceOne({"_id": key}, row) if key in self.noted else InsertOne(row)
+
+
+def mongo(work: Work) -> MongoTransaction:
+    """The transaction of a message's work, for the stores of MongoDB services."""
+    assert isinstance(work.transaction, MongoTransaction), "this service's journal is not MongoDB's"
+    return work.transaction
+
+
+class MongoJournal:
+    """A service's MongoDB database, the one that its URL names."""
+
+    def __init__(self, url: str, steps: Mapping[str, Step]):
+        """`steps`: what brings the database up to date, by name in their order; each may run again."""
+        self.client: AsyncMongoClient[Document] = AsyncMongoClient(
+            url,
+            maxPoolSize=CONNECTIONS,
+            serverSelectionTimeoutMS=PROBE_MS,
+            connectTimeoutMS=PROBE_MS,
+            socketTimeoutMS=int(STATEMENT_SECONDS * 1000),
+            retryWrites=True,
+        )
+        self.database = self.client.get_default_database(
+            codec_options=CODEC,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+        )
+        self.steps = {"0000 journal": _create_journal, **steps}
+
+    async def open(self) -> None:
+        """Nothing: connections are made as they are needed."""
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def migrate(self) -> None:
+        migrations = self.database["migrations"]
+        with _translated():
+            while not await _taken(migrations, datetime.now(UTC)):
+                await asyncio.sleep(0.2)
+            done = {row["_id"] async for row in migrations.find()}
+            for name, step in self.steps.items():
+                if name not in done:
+                    await step(self.database)
+                    await migrations.insert_one({"_id": name, "done_at": datetime.now(UTC)})
+            await migrations.update_one(UNDER_WAY, {"$set": {"until": datetime.now(UTC)}})
+
+    @asynccontextmanager
+    async def transaction(self, *, contended: bool = False) -> AsyncIterator[MongoTransaction]:
+        async with self.client.start_session() as session:
+            with _translated():
+                await session.start_transaction(
+                    read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
+                )
+            transaction = MongoTransaction(self.database, session)
+            if contended:
+                with _translated():
+                    await self.database["locks"].update_one(
+                        LOCK, {"$inc": {"taken": 1}}, upsert=True, session=session
+                    )
+            yield transaction
+            await transaction.flush()
+            with _translated():
+                await session.commit_transaction()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[MongoTransaction]:
+        yield MongoTransaction(self.database, None)
+
+    async def probe(self) -> None:
+        with _translated(), pymongo.timeout(PROBE_MS / 1000):
+            await self.database.command("ping")
+
+    async def note_start(self, key: Key, actor: str) -> int:
+        change = {"$inc": {"starts": 1}, "$set": {"noted_at": datetime.now(UTC)}}
+        if not await self._note(key, actor, change, ["starts", "noted_at"], [*ENDED, "failed"]):
+            return 0
+        with _translated():
+            row = await self.database["inbox"].find_one({"_id": _id(key)}, {"starts": 1})
+        return row["starts"] if row else 0
+
+    async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
+        now = datetime.now(UTC)
+        fields = {"attempt": attempt, "due_at": due, "error": error, "outcome": None, "starts": 0}
+        change = {"$set": fields | {"noted_at": now}}
+        await self._note(key, actor, change, [*fields, "noted_at"], ENDED)
+
+    async def _note(
+        self, key: Key, actor: str, change: Document, changed: Sequence[str], but: Sequence[str]
+    ) -> bool:
+        """Change a command's row, made where there is none; False where it has one of these endings."""
+        row = _row(*key, actor, datetime.now(UTC))
+        fresh = {name: value for name, value in row.items() if name not in ("_id", *changed)}
+        filter_ = {"_id": row["_id"], "outcome": {"$nin": list(but)}}
+        if "outcome" not in changed:
+            fresh.pop("outcome")
+        try:
+            with _translated():
+                update = change | {"$setOnInsert": fresh}
+                await self.database["inbox"].update_one(filter_, update, upsert=True)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def clear(self, ids: Sequence[UUID]) -> None:
+        with _translated():  # a deletion lost in a crash is repeated by the relay: nothing waits for it
+            outbox = self.database["outbox"].with_options(write_concern=WriteConcern(1, j=False))
+            await outbox.delete_many({"_id": {"$in": list(ids)}})
+
+    async def stranded(self, older_than: timedelta) -> list[Said]:
+        now = datetime.now(UTC)
+        outbox = self.database["outbox"]
+        with _translated():
+            rows = await outbox.find({"sent_at": {"$lt": now - older_than}}).limit(500).to_list()
+            ids = [row["_id"] for row in rows]
+            await outbox.update_many({"_id": {"$in": ids}}, {"$set": {"sent_at": now}})
+        return sorted(map(_said, rows), key=lambda said: said.id)
+
+    async def backlog(self) -> tuple[int, float]:
+        outbox = self.database["outbox"]
+        with _translated():
+            rows = await outbox.estimated_document_count()
+            oldest = await outbox.find_one({}, {"said_at": 1}, sort=[("said_at", 1)]) if rows else None
+        return rows, (datetime.now(UTC) - oldest["said_at"]).total_seconds() if oldest else 0.0
+
+    async def purge(self, keep: timedelta) -> None:
+        inbox = self.database["inbox"]
+        old = {"noted_at": {"$lt": datetime.now(UTC) - keep}}
+        with _translated():
+            while rows := await inbox.find(old, {"_id": 1}).limit(1000).to_list():
+                await inbox.delete_many({"_id": {"$in": [row["_id"] for row in rows]}} | old)
+
+
+def _id(key: Key) -> str:
+    """A queue's name has no line end."""
+    return "\n".join(key)
+
+
+def _row(queue: str, message_id: str, actor: str, now: datetime) -> Document:
+    """An inbox row as it begins."""
+    return {
+        "_id": _id((queue, message_id)),
+        "queue": queue,
+        "message_id": message_id,
+        "actor": actor,
+        "fingerprint": None,
+        "outcome": None,
+        "answer": None,
+        "attempt": 1,
+        "starts": 0,
+        "due_at": None,
+        "error": None,
+        "noted_at": now,
+    }
+
+
+def _document(said: Said) -> Document:
+    fields = asdict(said)
+    return {"_id": fields.pop("id")} | fields
+
+
+def _said(row: Document) -> Said:
+    fields = {name: value for name, value in row.items() if name not in ("_id", "sent_at")}
+    return Said(id=row["_id"], **fields)
+
+
+async def _taken(migrations: AsyncCollection[Document], now: datetime) -> bool:
+    """Whether it is ours to migrate: one process at a time, until it is done or a minute has passed."""
+    try:
+        await migrations.update_one(
+            UNDER_WAY | {"until": {"$lte": now}}, {"$set": {"until": now + MIGRATING}}, upsert=True
+        )
+    except DuplicateKeyError:
+        return False
+    return True
+
+
+async def _create_journal(database: AsyncDatabase[Document]) -> None:
+    """Collections too: a transaction should find them made."""
+    existing = await database.list_collection_names()
+    for name in {"inbox", "outbox", "locks"} - set(existing):
+        await database.create_collection(name)
+    await database["inbox"].create_index("noted_at")
+    await database["outbox"].create_index("sent_at")
+    await database["outbox"].create_index("said_at")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Say of a driver's error what the kernel has to know: is the store away, or was it a conflict?"""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+        raise StoreAway(f"{type(error).__name__}: {error}") from error
+    except PyMongoError as error:
+        if error.has_error_label("TransientTransactionError"):
+            raise Conflict(str(error)) from error
+        if error.has_error_label("UnknownTransactionCommitResult"):
+            raise StoreAway(f"nobody knows whether it was committed: {error}") from error
+        if isinstance(error, OperationFailure) and error.code in AWAY_CODES:
+            raise StoreAway(f"{type(error).__name__}: {error}") from error
+        raise

@@ -1,0 +1,165 @@
+"""What text_worker does, a function a message."""
+
+import asyncio
+
+from shared.contracts.texts import (
+    CancelText,
+    GetReport,
+    GetText,
+    ListTexts,
+    ProcessText,
+    ProcessTextBulk,
+    RemoveText,
+    Report,
+    RunTextAgain,
+    StartText,
+    SubmitText,
+    TextCancelled,
+    TextFailed,
+    TextJob,
+    TextJobs,
+    TextProcessed,
+    TextRemoved,
+    TextStarted,
+    TextSubmitted,
+)
+from shared.handling import Work, handles
+from text_worker.domain import jobs
+from text_worker.domain.counting import report_on
+from text_worker.store import TextStore
+
+SLOW_SECONDS = 1.0
+Process = ProcessText | ProcessTextBulk
+
+
+@handles(SubmitText)
+async def submit_text(command: SubmitText, work: Work) -> TextJob:
+    """Keep the text, and send the work."""
+    store = TextStore(work)
+    job = jobs.submitted(command, work.now)
+    lane = await store.lane_of(work.actor, jobs.FIRST_LANE)
+
+    store.add(job, command.text, work.actor, lane)
+    work.say(TextSubmitted(job=job))
+    work.send(_work_in(lane, job))
+    return job
+
+
+def _work_in(lane: str, job: TextJob) -> Process:
+    return (ProcessText if lane == "first" else ProcessTextBulk)(text=job.id, run=job.run)
+
+
+async def count_words(command: Process, work: Work) -> str | None:
+    """Count, in another process; None where nobody wants it any more. Says when it takes long."""
+    assert work.compute and work.send_now
+    store = TextStore(work)
+    job = await store.find(command.text)
+    if job is None or not jobs.is_wanted(job, command.run):
+        return None
+
+    counting = asyncio.ensure_future(work.compute(report_on, await store.get_text(job.id), job.top))
+    done, _ = await asyncio.wait([counting], timeout=SLOW_SECONDS)
+    if not done:
+        work.send_now(StartText(text=job.id, run=job.run))
+    return str(await counting)
+
+
+async def give_text_up(command: Process, reason: str, work: Work) -> None:
+    """Say that it failed, if somebody still wants it."""
+    store = TextStore(work)
+    job = await store.find(command.text)
+    if job and jobs.is_wanted(job, command.run):
+        failed = jobs.failed(job, reason, work.attempt, work.now)
+        store.save(failed)
+        work.say(TextFailed(job=failed))
+
+
+@handles(ProcessText, prepare=count_words, given_up=give_text_up)
+async def process_text(command: ProcessText, work: Work) -> TextJob:
+    """Keep what was counted, if somebody still wants it."""
+    return await _processed(command, work)
+
+
+@handles(ProcessTextBulk, prepare=count_words, given_up=give_text_up, bulk=True)
+async def process_text_bulk(command: ProcessTextBulk, work: Work) -> TextJob:
+    """The same in the second lane, which leaves half of the places to the first."""
+    return await _processed(command, work)
+
+
+async def _processed(command: Process, work: Work) -> TextJob:
+    store = TextStore(work)
+    job = await store.get(command.text)
+    if work.prepared is None or not jobs.is_wanted(job, command.run):
+        return job
+
+    done = jobs.done(job, work.attempt, work.now)
+    store.save(done)
+    store.save_report(done.id, work.prepared)
+    work.say(TextProcessed(job=done))
+    return done
+
+
+@handles(StartText)
+async def start_text(command: StartText, work: Work) -> TextJob:
+    """Show that it runs, if it still waits."""
+    store = TextStore(work)
+    job = await store.get(command.text)
+    if job.run != command.run or job.status != "queued":
+        return job
+
+    started = jobs.started(job, work.now)
+    store.save(started)
+    work.say(TextStarted(job=started))
+    return started
+
+
+@handles(CancelText)
+async def cancel_text(command: CancelText, work: Work) -> TextJob:
+    """Want it no more."""
+    store = TextStore(work)
+    cancelled = jobs.cancelled(await store.get(command.text), work.now)
+
+    store.save(cancelled)
+    work.say(TextCancelled(job=cancelled))
+    return cancelled
+
+
+@handles(RunTextAgain)
+async def run_text_again(command: RunTextAgain, work: Work) -> TextJob:
+    """Send the work once more."""
+    store = TextStore(work)
+    again = jobs.run_again(await store.get(command.text))
+
+    store.save(again)
+    work.say(TextSubmitted(job=again))
+    work.send(ProcessText(text=again.id, run=again.run))
+    return again
+
+
+@handles(RemoveText)
+async def remove_text(command: RemoveText, work: Work) -> TextJob:
+    """Remove a text."""
+    store = TextStore(work)
+    job = jobs.removed(await store.get(command.text))
+
+    store.remove(job.id)
+    work.say(TextRemoved(job=job))
+    return job
+
+
+@handles(GetText)
+async def get_text(query: GetText, work: Work) -> TextJob:
+    """Say how far a text has come."""
+    return await TextStore(work).get(query.text)
+
+
+@handles(GetReport)
+async def get_report(query: GetReport, work: Work) -> Report:
+    """Read what was counted."""
+    return await TextStore(work).get_report(query.text)
+
+
+@handles(ListTexts)
+async def list_texts(query: ListTexts, work: Work) -> TextJobs:
+    """List the texts, a page at a time."""
+    return await TextStore(work).list(query)

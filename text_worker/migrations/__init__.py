@@ -1,0 +1,8 @@
+"""What brings the database up to date, step by step: collections, validators, indexes.
+
+A step that was released is never changed; each may run again, as when a process died between it and its note.
+"""
+
+from text_worker.migrations.first import create_texts
+
+STEPS = {"0001 texts": create_texts}

@@ -1,0 +1,16 @@
+"""Settings of text_worker, from the environment: `TEXT_DATABASE_URL`, `TEXT_PLACES`, …"""
+
+from pydantic_settings import SettingsConfigDict
+
+from shared.service import ServiceSettings
+
+
+class TextSettings(ServiceSettings):
+    """What text_worker can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="TEXT_")
+
+    database_url: str = "mongodb://127.0.0.1:27017/text_worker"
+    http_port: int = 8003
+    retry_seconds: tuple[int, ...] = (1, 10)
+    """What is wrong with a text is wrong with it later too."""

@@ -16,7 +16,7 @@ from gateway.methods import Methods
 from gateway.metrics import WAITING, HttpMetrics
 from gateway.operations import Operations
 from gateway.routes import operations as operation_routes
-from gateway.routes import tasks, waste
+from gateway.routes import tasks, texts, waste
 from gateway.routes.pages import pages
 from gateway.settings import GatewaySettings
 from gateway.valkey_level import ValkeyLevel
@@ -47,7 +47,7 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
     errors.install(app)
     examples.install(app)
     openapi.install(app)
-    for router in (tasks.router, waste.router, operation_routes.router, pages(settings)):
+    for router in (tasks.router, waste.router, texts.router, operation_routes.router, pages(settings)):
         app.include_router(router)
     for path, page in health.pages():
         app.routes.append(Route(path, page, methods=["GET"], include_in_schema=False))

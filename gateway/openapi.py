@@ -35,6 +35,7 @@ ACCEPTED = {
     "properties": {"state": {"const": "waiting"}, "operation": {"type": "string"}},
     "required": ["state", "operation"],
 }
+ACCEPTED_SCHEMA = {"$ref": "#/components/schemas/Accepted"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -140,11 +141,16 @@ def _describe_command(operation: dict[str, Any], command: type[Command[Any]], do
     done["headers"] = dict(COMMAND_HEADERS)
     if issubclass(command.answer, Resource) and not command.removes:
         done["headers"] |= {"Location": LOCATION, "ETag": ETAG}
-    operation["responses"]["202"] = {
-        "description": "Taken, and not answered yet (RFC 7240).",
-        "headers": COMMAND_HEADERS | {"Location": LOCATION, "Retry-After": RETRY_AFTER},
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Accepted"}}},
-    }
+    if operation["responses"].get("202") is done:  # what is done later has an answer at once all the same
+        done["headers"] = COMMAND_HEADERS | {"Location": LOCATION}
+        answer = done["content"]["application/json"]["schema"]
+        done["content"]["application/json"]["schema"] = {"anyOf": [answer, ACCEPTED_SCHEMA]}
+    else:
+        operation["responses"]["202"] = {
+            "description": "Taken, and not answered yet (RFC 7240).",
+            "headers": COMMAND_HEADERS | {"Location": LOCATION, "Retry-After": RETRY_AFTER},
+            "content": {"application/json": {"schema": ACCEPTED_SCHEMA}},
+        }
     parameters = operation.setdefault("parameters", [])
     parameters += [IDEMPOTENCY_KEY, PREFER]
     if issubclass(command, Conditional):

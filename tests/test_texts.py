@@ -1,5 +1,6 @@
 """Texts: handed in, counted in the background once each, whatever dies."""
 
+import json
 import os
 import signal
 from collections.abc import AsyncIterator

@@ -74,7 +74,7 @@ def test_one_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> N
     program.write_text("#!/bin/sh\necho 'no such option'\nexit 1\n")
     program.chmod(0o755)
 
-    with pytest.raises(Problem, match="did not start.*no such option"):
+    with pytest.raises(Problem, match=r"did not start.*no such option"):
         MongoDB(tmp_path / "mongodb", 1, Mongod(program)).start()
 
 

@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.servers import Servers, start_test_servers
+from infra.local.mongodb import MongoDB
+from infra.local.problems import Problem
+from infra.local.servers import Servers, mongodb_kind, start_test_servers
 from tests.system import Replica, System
+
+
+def pytest_report_header() -> str:
+    """What was proven on one server of MongoDB's protocol was not on another."""
+    try:
+        return f"MongoDB: {mongodb_kind()}"
+    except Problem as problem:
+        pytest.exit(str(problem), pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +24,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     servers = start_test_servers(tmp_path_factory.mktemp("servers"))
     yield servers
     servers.stop()
+
+
+@pytest.fixture
+def own_mongodb(servers: Servers) -> MongoDB:
+    """A server that tests may kill and freeze."""
+    if not isinstance(servers.mongodb, MongoDB):
+        pytest.skip("MONGODB_URL is of somebody else's server")
+    return servers.mongodb
 
 
 @pytest.fixture(scope="session")

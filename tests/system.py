@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aio_pika
 import asyncpg
 import httpx2
+from pymongo import AsyncMongoClient
 
 from infra.local.logs import Log
 from infra.local.ports import Ports
@@ -26,6 +27,7 @@ from infra.local.system import CONVEYOR
 ROOT = Path(__file__).parent.parent
 PREFIXES = {service.name: service.prefix for service in CONVEYOR.services} | {"tests.toy_service": "TOY"}
 """Of each process's settings; `tests.toy_service` shows the kernel what no real service does on purpose."""
+ON_MONGODB = {service.name for service in CONVEYOR.services if service.mongodb}
 _numbers = count(1)
 _valkey_databases = count()
 
@@ -66,10 +68,15 @@ class System:
     def broker_url(self, user: str) -> str:
         return f"{self.servers.rabbitmq.url(user).rstrip('/')}/{self.name}"
 
+    def store_of(self, service: str) -> str:
+        return "mongodb" if service in ON_MONGODB else self.store
+
     def database_url(self, service: str) -> str:
         user = user_of(service)
-        if self.store == "sqlite":
+        if self.store_of(service) == "sqlite":
             return f"sqlite+aiosqlite:///{self.file(service)}"
+        if self.store_of(service) == "mongodb":
+            return self.servers.mongodb.url(f"{self.name}_{user}", user, user)
         return self.servers.postgresql.url(f"{self.name}_{user}", user, user)
 
     def file(self, service: str) -> Path:
@@ -115,12 +122,17 @@ class System:
 
     async def migrate(self, service: str) -> None:
         self.migrated.add(service)
-        user = user_of(service)
-        if self.store == "postgresql":
-            self.servers.postgresql.create_database(f"{self.name}_{user}", user, user)
+        self.create_database(service)
         setting = f"{PREFIXES[service]}_DATABASE_URL"
         own = {setting: self.database_url(service), "RABBITMQ_URL": self.broker_url("operator")}
         await self.run_once(f"{service}.main", "migrate", **own)
+
+    def create_database(self, service: str) -> None:
+        user = user_of(service)
+        if self.store_of(service) == "postgresql":
+            self.servers.postgresql.create_database(f"{self.name}_{user}", user, user)
+        if self.store_of(service) == "mongodb":
+            self.servers.mongodb.create_database(f"{self.name}_{user}", user, user)
 
     async def run_once(self, module: str, *arguments: str, **environment: str) -> None:
         log = self.folder / f"{self.name}.{module}.log"
@@ -147,7 +159,7 @@ class System:
 
     async def fetch(self, service: str, query: str, *arguments: Any) -> list[Any]:
         """Rows straight from a service's database."""
-        if self.store == "sqlite":
+        if self.store_of(service) == "sqlite":
             with closing(sqlite3.connect(self.file(service))) as reader:
                 reader.row_factory = sqlite3.Row
                 numbered = {str(number): value for number, value in enumerate(arguments, 1)}
@@ -157,6 +169,13 @@ class System:
             return list(await connection.fetch(query, *arguments))
         finally:
             await connection.close()
+
+    async def documents(self, service: str, collection: str, **query: Any) -> list[dict[str, Any]]:
+        """Documents straight from a service's MongoDB database."""
+        async with AsyncMongoClient[dict[str, Any]](
+            self.database_url(service), tz_aware=True, uuidRepresentation="standard"
+        ) as client:
+            return await client.get_default_database()[collection].find(query).to_list()
 
     async def get_messages(self, queue: str, most: int = 1000) -> list[dict[str, Any]]:
         """What a person sees who presses *Get messages*; they stay in the queue."""

@@ -1,9 +1,9 @@
 """What can be seen to be missing or wrong before anything starts, while a person is there to be asked."""
 
-from infra.local import installation
+from infra.local import installation, mongodb
 from infra.local.clone import Clone
-from infra.local.given_servers import given_port, given_servers, with_store
-from infra.local.problems import check_room
+from infra.local.given_servers import given_mongodb, given_port, given_servers, with_store
+from infra.local.problems import Problem, check_room
 from infra.local.system import System
 
 
@@ -12,6 +12,9 @@ def check(clone: Clone, system: System) -> None:
     given = with_store(system, clone.given(), clone.home)
     for service in system.services:
         given_port(service, given)
+    wanted = any(one.mongodb and not given_mongodb(one, given) for one in system.services)
+    if wanted and mongodb.find_program() is None:
+        raise Problem(mongodb.MISSING)
     if "RABBITMQ_URL" not in given_servers(system, given):
         installation.scripts_folder()
         installation.epmd()

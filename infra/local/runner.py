@@ -14,6 +14,7 @@ from infra.local.clone import Clone
 from infra.local.given_servers import host_and_port
 from infra.local.health import accepts, is_ready, why_not_ready, why_silent
 from infra.local.logs import Log
+from infra.local.mongodb import MongoDB
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
 from infra.local.problems import Problem
@@ -43,7 +44,7 @@ class Runner:
         self.supervised: list[Supervised] = []
         self.addresses: dict[str, str] = {}
         self._steps: list[Process] = []
-        self._servers: list[PostgreSQL | RabbitMQ | Valkey] = []
+        self._servers: list[MongoDB | PostgreSQL | RabbitMQ | Valkey] = []
         self._signals = 0
         self._phase = "starting"
         self._ports = Ports(clone.home / "ports.json")
@@ -103,7 +104,7 @@ class Runner:
         self.clone.write_state({**runner, "phase": self._phase, "parts": parts})
 
     def _start_servers(self, wiring: Wiring) -> None:
-        servers = (wiring.rabbitmq, wiring.postgresql, wiring.valkey)
+        servers = (wiring.rabbitmq, wiring.postgresql, wiring.mongodb, wiring.valkey)
         self._servers = [server for server in servers if server is not None]
         if wiring.caches() and wiring.valkey is None:
             self.say("There is no Valkey for this platform: it goes on without; VALKEY_URL gives it one.")
@@ -113,11 +114,12 @@ class Runner:
             self.supervised.append(part)
             server.start()
             self._record()
-        if wiring.postgresql is not None:
-            self._wait_for_server(wiring.postgresql)
-            wiring.create_databases()
+        for store in (wiring.postgresql, wiring.mongodb):
+            if store is not None:
+                self._wait_for_server(store)
+        wiring.create_databases()
 
-    def _wait_for_server(self, server: PostgreSQL | RabbitMQ) -> None:
+    def _wait_for_server(self, server: MongoDB | PostgreSQL | RabbitMQ) -> None:
         ended = not self._wait(lambda: server.process.pid is None or server.answers(), 90)
         if ended or server.process.pid is None:
             last = "\n  ".join(server.log.last_lines(8))
@@ -140,7 +142,7 @@ class Runner:
         migrations = [
             self._step(f"{service.name}.migrate", service.migrate_command, wiring.settings(service))
             for service in self.system.services
-            if service.database
+            if service.has_store
         ]
         for step in migrations:
             self._finish(step)

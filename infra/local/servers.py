@@ -3,11 +3,16 @@
 They end also when the process that started them is killed.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local import mongodb
+from infra.local.given_mongodb import GivenMongoDB
+from infra.local.mongodb import MongoDB
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
+from infra.local.problems import Problem
 from infra.local.rabbitmq import RabbitMQ, User
 from infra.local.system import CONVEYOR
 from infra.local.valkey import Valkey
@@ -17,17 +22,27 @@ OPERATOR = User("operator", tags=("administrator",))
 
 @dataclass(frozen=True)
 class Servers:
-    """PostgreSQL, RabbitMQ and Valkey, all ready. The broker's users have their name as password."""
+    """All ready, but MongoDB where none runs here. The broker's users have their name as password."""
 
     postgresql: PostgreSQL
     rabbitmq: RabbitMQ
     valkey: Valkey
+    documents: MongoDB | GivenMongoDB | None
     ports: Ports
 
+    @property
+    def mongodb(self) -> MongoDB | GivenMongoDB:
+        """The server of MongoDB's protocol; a Problem where there is none."""
+        if self.documents is None:
+            raise Problem(mongodb.MISSING)
+        return self.documents
+
     def stop(self) -> None:
-        """Stop all three."""
+        """Stop all."""
         self.rabbitmq.process.ask_to_end()
         self.postgresql.stop()
+        if self.documents:
+            self.documents.stop()
         self.rabbitmq.stop()
         self.valkey.stop()
         self.ports.release()
@@ -48,11 +63,15 @@ def start_test_servers(directory: Path) -> Servers:
         users=users,
     )
     valkey = Valkey(directory / "valkey", ports.choose_any(), "valkey")
-    servers = Servers(postgresql, rabbitmq, valkey, ports)
+    documents = _mongodb(directory / "mongodb", ports)
+    servers = Servers(postgresql, rabbitmq, valkey, documents, ports)
     try:
         servers.rabbitmq.start()
         servers.valkey.start()
         servers.postgresql.start()
+        if documents:
+            documents.start()
+            documents.wait_ready()
         servers.postgresql.wait_ready()
         servers.rabbitmq.wait_ready()
         servers.valkey.wait_ready()
@@ -60,3 +79,19 @@ def start_test_servers(directory: Path) -> Servers:
         servers.stop()
         raise
     return servers
+
+
+def _mongodb(directory: Path, ports: Ports) -> MongoDB | GivenMongoDB | None:
+    """The server that `MONGODB_URL` names, else one of the tests' own."""
+    if given := os.environ.get("MONGODB_URL"):
+        return GivenMongoDB(given)
+    program = mongodb.find_program()
+    return MongoDB(directory, ports.choose_any(), program) if program else None
+
+
+def mongodb_kind() -> str:
+    """On which server of MongoDB's protocol tests run here."""
+    if given := os.environ.get("MONGODB_URL"):
+        return GivenMongoDB(given).kind
+    program = mongodb.find_program()
+    return program.kind if program else "none here"

@@ -14,6 +14,7 @@ class Service:
     secret: bool = False  # a secret of its own, the same at every start
     links: bool = False  # is told where RabbitMQ's management page is
     database: str = ""  # its own PostgreSQL database, when it has one
+    mongodb: str = ""  # its own MongoDB database, when it has one
     cache: bool = False  # is faster with Valkey, and does without
     sqlite: bool = False  # whether a SQLite file will do instead
     command: tuple[str, ...] = ()  # `python -m name.main` unless said otherwise
@@ -22,6 +23,11 @@ class Service:
     def start_command(self) -> list[str]:
         """What runs it."""
         return list(self.command) or [sys.executable, "-m", f"{self.name}.main"]
+
+    @property
+    def has_store(self) -> bool:
+        """Whether it keeps something in a database, whatever kind."""
+        return bool(self.database or self.mongodb)
 
     @property
     def migrate_command(self) -> list[str]:
@@ -43,6 +49,7 @@ CONVEYOR = System(
         Service("gateway", "GATEWAY", 8000, secret=True, links=True, cache=True),
         Service("task_service", "TASK", 8001, database="task_service", sqlite=True),
         Service("waste_service", "WASTE", 8002, database="waste_service"),
+        Service("text_worker", "TEXT", 8003, mongodb="text_worker"),
     ),
     topology=(sys.executable, "-m", "shared.topology"),
     examples=(

@@ -18,7 +18,7 @@ def table(system: System, addresses: Mapping[str, str]) -> str:
     for service in system.services:
         if valkey := addresses.get(f"{service.prefix}_VALKEY_URL"):
             rows.append(("Valkey", _without_password(valkey)))
-        if service.database:
+        if service.has_store:
             rows.append((f"{service.name}", addresses[f"{service.name.upper()}_URL"] + "/metrics"))
             rows.append(("  its store", _without_password(addresses[f"{service.prefix}_DATABASE_URL"])))
     width = max(len(name) for name, _ in rows) + 2

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from infra.local import valkey
+from infra.local import mongodb, valkey
 from infra.local.clone import Clone
-from infra.local.given_servers import given_port, given_servers, with_store
+from infra.local.given_servers import given_mongodb, given_port, given_servers, with_store
 from infra.local.logs import Log
+from infra.local.mongodb import MongoDB
 from infra.local.passwords import remembered
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
@@ -25,6 +26,7 @@ class Wiring:
         self.ports = {service.name: self._port(service, ports) for service in system.services}
         self.postgresql = self._postgresql(ports)
         self.rabbitmq = self._rabbitmq(ports)
+        self.mongodb = self._mongodb(ports)
         self.valkey = self._valkey(ports)
 
     def _port(self, service: Service, ports: Ports) -> int:
@@ -36,6 +38,13 @@ class Wiring:
             return None
         log = Log(self.clone.logs / "postgresql.log")
         return PostgreSQL(self.clone.home / "postgresql", ports.choose("postgresql", 5432), log)
+
+    def _mongodb(self, ports: Ports) -> MongoDB | None:
+        program = mongodb.find_program() if self.document_databases() else None
+        if program is None:
+            return None
+        port, log = ports.choose("mongodb", 27017), Log(self.clone.logs / "mongodb.log")
+        return MongoDB(self.clone.home / "mongodb", port, program, log)
 
     def _rabbitmq(self, ports: Ports) -> RabbitMQ | None:
         if self.given.get("RABBITMQ_URL"):
@@ -74,12 +83,22 @@ class Wiring:
         services = [service for service in self.system.services if service.database]
         return [service for service in services if not self.given.get(f"{service.prefix}_DATABASE_URL")]
 
+    def document_databases(self) -> list[Service]:
+        """The services whose database is in the embedded MongoDB."""
+        services = [service for service in self.system.services if service.mongodb]
+        return [service for service in services if not given_mongodb(service, self.given)]
+
     def create_databases(self) -> None:
         """A database and a user for each of them."""
-        assert self.postgresql is not None
-        for service in self.databases():
-            password = self._password(f"{service.name}_database")
-            self.postgresql.create_database(service.database, service.name, password)
+        if self.postgresql:
+            for service in self.databases():
+                self.postgresql.create_database(service.database, *self._login(service))
+        if self.mongodb:
+            for service in self.document_databases():
+                self.mongodb.create_database(service.mongodb, *self._login(service))
+
+    def _login(self, service: Service) -> tuple[str, str]:
+        return service.name, self._password(f"{service.name}_database")
 
     def settings(self, service: Service) -> dict[str, str]:
         """What its process gets in the environment, next to what the runner itself has."""
@@ -92,7 +111,7 @@ class Wiring:
             settings[f"{service.prefix}_SECRET"] = secret or self._password(f"{service.name}_secret")
         if service.links:
             settings[f"{service.prefix}_MANAGEMENT_URL"] = self._management_url(service.prefix)
-        if service.database:
+        if service.has_store:
             settings[f"{service.prefix}_DATABASE_URL"] = self._database_url(service)
         if service.cache:
             embedded = self.valkey.url() if self.valkey else ""
@@ -112,11 +131,13 @@ class Wiring:
         return given or (self.rabbitmq.management_url if self.rabbitmq else "")
 
     def _database_url(self, service: Service) -> str:
+        if service.mongodb:
+            embedded = self.mongodb.url(service.mongodb, *self._login(service)) if self.mongodb else ""
+            return given_mongodb(service, self.given) or embedded
         given = self.given.get(f"{service.prefix}_DATABASE_URL")
         if given or self.postgresql is None:
             return given or ""
-        password = self._password(f"{service.name}_database")
-        return self.postgresql.url(service.database, service.name, password)
+        return self.postgresql.url(service.database, *self._login(service))
 
     def url(self, service: Service) -> str:
         """Where it answers HTTP."""

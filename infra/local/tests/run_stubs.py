@@ -14,6 +14,9 @@ if __name__ == "__main__":
     clone = Clone(Path(sys.argv[1]))
     database = "stub" if "with-database" in sys.argv else ""
     cache = "with-cache" in sys.argv
-    service = Service("stub_service", "STUB", port=20_100, database=database, cache=cache, command=STUB)
+    services = [Service("stub_service", "STUB", port=20_100, database=database, cache=cache, command=STUB)]
+    if "with-documents" in sys.argv:
+        command = (*STUB, "DOCUMENT")
+        services.append(Service("document_service", "DOCUMENT", 20_101, mongodb="documents", command=command))
     with clone.locked():
-        Runner(clone, System((service,)), screen.say).run()
+        Runner(clone, System(tuple(services)), screen.say).run()

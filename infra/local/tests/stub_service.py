@@ -15,7 +15,8 @@ class Door(http.server.BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    print("settings:", *sorted(name for name in os.environ if name.startswith("STUB_")), flush=True)
+    prefix = next((word for word in sys.argv[1:] if word.isupper()), "STUB")
+    print("settings:", *sorted(name for name in os.environ if name.startswith(f"{prefix}_")), flush=True)
     if sys.argv[-1] != "migrate":
-        port = int(os.environ["STUB_HTTP_PORT"])
+        port = int(os.environ[f"{prefix}_HTTP_PORT"])
         http.server.ThreadingHTTPServer(("127.0.0.1", port), Door).serve_forever()

@@ -33,17 +33,19 @@ def test_a_dead_service_is_started_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_however_the_runner_ends_nothing_that_it_started_is_left(
-    tmp_path: Path, ending: signal.Signals
+    tmp_path: Path, ending: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(tmp_path, "with-database", "with-cache") as runner:
-        parts = [pid_of(tmp_path, name) for name in ("stub_service", "postgresql", "valkey")]
-        known = {pid: processes.identity(pid) for pid in parts}
-        assert all(known.values()) and len(known) == 3
+    monkeypatch.delenv("MONGODB_URL", raising=False)
+    with running(tmp_path, "with-database", "with-documents", "with-cache") as runner:
+        names = ("stub_service", "document_service", "postgresql", "mongodb", "valkey")
+        known = {name: (pid_of(tmp_path, name), processes.identity(pid_of(tmp_path, name))) for name in names}
+        assert all(identity for _, identity in known.values())
 
         runner.send_signal(ending)
 
         exit_code = runner.wait(15)
-        assert wait_until(lambda: not any(processes.is_alive(*one) for one in known.items()), 15)
+        wait_until(lambda: not any(processes.is_alive(*one) for one in known.values()), 15)
+    assert [name for name, one in known.items() if processes.is_alive(*one)] == []
     assert exit_code == (-ending if ending is signal.SIGKILL else 0)
 
 

@@ -131,11 +131,13 @@ def test_the_password_of_valkey_is_not_on_its_command_line(own_servers: Servers,
     assert server.process.exit_code == 0
 
 
-def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+def test_servers_end_when_their_parent_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONGODB_URL", raising=False)
     program = (
         "import sys, time; from pathlib import Path; from infra.local.servers import start_test_servers\n"
         "s = start_test_servers(Path(sys.argv[1]))\n"
-        "pids = s.postgresql.process.pid, s.rabbitmq.process.pid, s.rabbitmq.epmd.pid, s.valkey.process.pid\n"
+        "rest = s.postgresql, s.rabbitmq, s.valkey, s.mongodb\n"
+        "pids = [s.rabbitmq.epmd.pid, *(one.process.pid for one in rest)]\n"
         "print(*pids, flush=True)\n"
         "time.sleep(600)"
     )
@@ -145,7 +147,7 @@ def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     ) as parent:
         assert parent.stdout is not None
         known = {int(pid): processes.identity(int(pid)) for pid in parent.stdout.readline().split()}
-        assert all(known.values()) and len(known) == 4
+        assert all(known.values()) and len(known) == 5
 
         os.kill(parent.pid, signal.SIGKILL)
 

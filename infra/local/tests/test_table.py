@@ -13,6 +13,7 @@ SYSTEM = System((Service("stub_service", "STUB", port=20_100, database="stub"),)
     [
         ("postgresql://me:secret@store:5432/stub", "postgresql://me@store:5432/stub"),
         ("postgresql://store/stub", "postgresql://store/stub"),
+        ("mongodb://me:secret@store/stub?replicaSet=rs0", "mongodb://me@store/stub?replicaSet=rs0"),
         ("sqlite+aiosqlite:////clone/stub.db", "sqlite+aiosqlite:////clone/stub.db"),
     ],
 )

@@ -40,12 +40,14 @@ class Place:
         return ProcessPoolExecutor(1, context, initializer=_end_with_the_parent)
 
     async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Twice where need be: the first process may have died before, and of something else."""
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self.pool, function, *arguments)
-        except BrokenProcessPool:
-            self.pool = self._process()
-            raise Killed("the process that worked on it died") from None
+        for _ in range(2):
+            try:
+                return await loop.run_in_executor(self.pool, function, *arguments)
+            except BrokenProcessPool:
+                self.pool = self._process()
+        raise Killed("the process that worked on it died each time")
 
     def close(self) -> None:
         for process in (getattr(self.pool, "_processes", None) or {}).values():

@@ -28,7 +28,7 @@ TextId = Annotated[UUID, Field(examples=["0199d6c1-11d3-7c0e-8a4f-2b9e5d7c6b01"]
 
 Content = Annotated[
     str,
-    StringConstraints(max_length=256 * 1024, pattern=r"^[^\x00]*\S[^\x00]*$"),
+    StringConstraints(max_length=256 * 1024, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
     Field(examples=["To be, or not to be."]),
 ]
 """A text with something in it, of at most 262,144 characters, without NUL."""

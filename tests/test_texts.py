@@ -28,7 +28,7 @@ async def http(system: System, gateway: Replica, worker: Replica) -> AsyncIterat
 
 
 async def hand_in(http: httpx2.AsyncClient, text: str = TEXT, **more: Any) -> str:
-    taken = await http.post("/texts", json={"text": text, **more})
+    taken = await http.post("/texts", json={"text": text, **more}, headers={"prefer": "wait=30"})
     assert taken.status_code == httpx2.codes.ACCEPTED, taken.text
     return str(taken.headers["location"])
 
@@ -36,7 +36,7 @@ async def hand_in(http: httpx2.AsyncClient, text: str = TEXT, **more: Any) -> st
 async def ended(http: httpx2.AsyncClient, address: str, status: str = "done") -> dict[str, Any]:
     async def reached() -> dict[str, Any] | None:
         job: dict[str, Any] = (await http.get(address)).json()
-        return job if job["status"] == status else None
+        return job if job.get("status") == status else None
 
     found: dict[str, Any] = await eventually(reached, f"{address} is {status}")
     return found

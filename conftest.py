@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.servers import Servers, start_test_servers
+from infra.local.system import CONVEYOR
 from tests.system import Replica, System
 
 
@@ -44,3 +45,9 @@ async def task_service(system: System) -> Replica:
 @pytest.fixture(scope="module")
 async def gateway(system: System) -> Replica:
     return await system.start("gateway")
+
+
+@pytest.fixture(scope="module")
+async def services(system: System) -> list[Replica]:
+    """Whoever there is to answer the gateway, a new service too."""
+    return [await system.start(one.name) for one in CONVEYOR.services if one.name != "gateway"]

@@ -189,6 +189,28 @@ async def test_a_command_that_breaks_shows_as_retrying_and_then_as_done(
     assert await tasks(system, "retried") == 1
 
 
+async def test_what_the_broker_did_not_confirm_is_of_unknown_outcome_and_its_repeat_is_one_effect(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    headers = key()
+    async with system.http(gateway) as http:
+        await http.post("/tasks", json={"title": "the broker answers"})
+        await asyncio.to_thread(system.servers.rabbitmq.freeze)
+        try:
+            answer = await http.post("/tasks", json={"title": "unconfirmed"}, headers=headers)
+        finally:
+            await asyncio.to_thread(system.servers.rabbitmq.thaw)
+        await system.until_ready(gateway)
+        repeated = await http.post("/tasks", json={"title": "unconfirmed"}, headers=headers)
+        done = await operation(http, answer.links["monitor"]["url"], "done")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+    assert answer.headers["idempotency-key"] == headers["idempotency-key"]
+    assert repeated.status_code == 201
+    assert done["answer"] == repeated.json()
+    assert await tasks(system, "unconfirmed") == 1
+
+
 async def test_while_the_broker_is_away_the_refusal_carries_the_key_to_repeat_with(
     system: System, gateway: Replica, task_service: Replica
 ) -> None:

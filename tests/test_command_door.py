@@ -22,7 +22,9 @@ async def tasks(system: System, title: str) -> int:
 
 async def operation(http: httpx2.AsyncClient, path: str, state: str) -> dict[str, Any]:
     async def reached() -> dict[str, Any]:
-        found: dict[str, Any] = (await http.get(path)).json()
+        answer = await http.get(path)
+        found: dict[str, Any] = answer.json()
+        assert ("retry-after" in answer.headers) == (found["state"] in {"waiting", "retrying"})
         return found if found["state"] == state else {}
 
     found: dict[str, Any] = await eventually(reached, f"the operation is {state}")
@@ -63,6 +65,18 @@ async def test_a_wait_that_runs_out_is_202_and_the_command_is_done_later(
     assert taken.status_code == 202
     assert taken.headers["preference-applied"] == "wait=1"
     assert await tasks(system, "patient") == 1
+
+
+async def test_the_operation_of_a_removal_does_not_lead_to_what_is_gone(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    async with system.http(gateway) as http:
+        created = await http.post("/tasks", json=TITLE)
+        taken = await http.delete(created.headers["location"], headers={"prefer": "respond-async"})
+        done = await operation(http, taken.headers["location"], "done")
+
+    assert done["answer"]["id"] == created.json()["id"]
+    assert "location" not in done
 
 
 async def test_a_refused_operation_shows_the_problem(system: System, gateway: Replica) -> None:
@@ -132,6 +146,19 @@ async def test_a_key_with_another_body_is_refused(
 
     assert (other.status_code, other.json()["code"]) == (422, "message_id_reused")
     assert await tasks(system, "other body") == 0
+
+
+async def test_a_refusal_is_repeated_as_well_and_marked(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    headers, nothing = key(), f"/tasks/{uuid4()}"
+    async with system.http(gateway) as http:
+        first = await http.delete(nothing, headers=headers)
+        again = await http.delete(nothing, headers=headers)
+
+    assert (first.status_code, first.json()) == (404, again.json())
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
 
 
 async def test_two_keys_are_no_key(system: System, gateway: Replica) -> None:

@@ -28,7 +28,7 @@ from shared.health import Dependency
 from shared.messages import REQUESTS, AnswerType, Command, Conditional, Page, Resource, Unavailable
 
 ANONYMOUS = "anonymous"
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version 00; anything else is no trace of ours."""
 
 

@@ -12,6 +12,8 @@ from shared import topology
 from tests.amqp import client
 from tests.system import Replica, System
 
+topology.load_contracts()
+
 PAGES = ("/docs", "/docs/queues", "/asyncapi")
 LOADED = re.compile(r'<(?:script|link|img)[^>]* (?:src|href)="([^"]+)"')
 CARD = re.compile(r'<article id="([^"]+)">(.*?)</article>', re.S)

@@ -4,6 +4,7 @@
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
+unexport ID # an id is text, whoever made it up: neither make nor the shell reads anything in it
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,4 +46,4 @@ events: ## print events live
 	$(conveyor) events
 
 story: ## what happened to a message, operation or resource: make story ID=/tasks/…
-	$(conveyor) story '$(ID)' $(if $(JSON),--json)
+	$(conveyor) story '$(subst ','\'',$(value ID))' $(if $(JSON),--json)

@@ -8,6 +8,7 @@ import pytest
 from infra.local.mongodb import MongoDB
 from infra.local.problems import Problem
 from infra.local.servers import Servers, mongodb_kind, start_test_servers
+from infra.local.system import CONVEYOR
 from tests.system import Replica, System
 
 
@@ -62,3 +63,9 @@ async def task_service(system: System) -> Replica:
 @pytest.fixture(scope="module")
 async def gateway(system: System) -> Replica:
     return await system.start("gateway")
+
+
+@pytest.fixture(scope="module")
+async def services(system: System) -> list[Replica]:
+    """Whoever there is to answer the gateway, a new service too."""
+    return [await system.start(one.name) for one in CONVEYOR.services if one.name != "gateway"]

@@ -3,7 +3,6 @@
 A command gets its key, its operation and its patience here, from its contract and the request's headers.
 """
 
-import asyncio
 import re
 from http import HTTPStatus
 from time import monotonic
@@ -11,24 +10,23 @@ from typing import Annotated, Any, cast
 from urllib.parse import quote
 from uuid import uuid4
 
+import fastapi
 import orjson
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Response
 
-import shared.messages
-from gateway.cache import Cache, Entry
+from gateway.cache import Entry
 from gateway.conditions import VersionDemanded, entity_tag, names, versions_in
 from gateway.errors import Accepted, NotModified
-from gateway.operations import OperationKey, Operations
+from gateway.gateway import ANONYMOUS, Gateway
+from gateway.operations import OperationKey
 from gateway.parameters import require_known
 from gateway.preferences import key_in, message_id_for, preference_in
-from gateway.settings import GatewaySettings
-from shared.asking import Answered, NotAnsweredYet, RequestClient
+from gateway.reading import address_in, address_of, learn
+from shared.asking import Answered, NotAnsweredYet
 from shared.contracts.operations import GetOperation, Operation
-from shared.health import Dependency
-from shared.messages import REQUESTS, AnswerType, Command, Conditional, Page, Resource, Unavailable
+from shared.messages import AnswerType, Command, Conditional, Page, Request, Resource
 
-ANONYMOUS = "anonymous"
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version 00; anything else is no trace of ours."""
 
 
@@ -38,7 +36,7 @@ class Asker:
     `sent` goes into its log line: which message it became.
     """
 
-    def __init__(self, http: Request, response: Response):
+    def __init__(self, http: fastapi.Request, response: Response):
         self.http = http
         self.response = response
         self.gateway: Gateway = http.app.state.gateway
@@ -49,7 +47,7 @@ class Asker:
         traceparent = http.headers.get("traceparent", "")
         self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
 
-    async def __call__(self, request: shared.messages.Request[AnswerType]) -> AnswerType:
+    async def __call__(self, request: Request[AnswerType]) -> AnswerType:
         """The owner's answer, as it came: JSON of what the type says, on its way out.
 
         Raises the refusal it sent, `Unavailable`, for queries `NotModified`, for commands `Accepted`.
@@ -64,14 +62,14 @@ class Asker:
         status = self.http.scope["route"].status_code or HTTPStatus.OK
         return cast(AnswerType, Response(body, status, self.headers, media_type="application/json"))
 
-    async def _list(self, query: shared.messages.Request[Any]) -> bytes:
+    async def _list(self, query: Request[Any]) -> bytes:
         """A page goes with a link to the next."""
         answered = await self._ask(query, wait=self.gateway.settings.wait_seconds)
         if issubclass(query.answer, Page) and (cursor := orjson.loads(answered.body)["next_cursor"]):
             self.headers["link"] = next_page(self.http, cursor)
         return answered.body
 
-    async def _resource(self, query: shared.messages.Request[Any]) -> bytes:
+    async def _resource(self, query: Request[Any]) -> bytes:
         """A resource goes with its entity tag, from the cache (RFC 9211) unless the client wants it fresh."""
         fresh = "no-cache" in self._header("cache-control").lower()
         address = address_of(query)
@@ -88,7 +86,7 @@ class Asker:
             raise NotModified
         return entry.body
 
-    async def _fetch(self, query: shared.messages.Request[Any], address: str) -> Entry:
+    async def _fetch(self, query: Request[Any], address: str) -> Entry:
         asked_at = monotonic()
         answered = await self._ask(query, wait=self.gateway.settings.wait_seconds)
         fields = orjson.loads(answered.body)
@@ -98,18 +96,13 @@ class Asker:
         return entry
 
     async def _command(self, command: Command[Any]) -> bytes:
+        message_id, operation = self._names(command)
         if isinstance(command, Conditional):
             command = command.model_copy(update={"expected_version": self._versions(command)})
         settings = self.gateway.settings
         preference = preference_in(
             self._header("prefer"), settings.wait_seconds, settings.longest_wait_seconds
         )
-        key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
-        message_id = message_id_for(ANONYMOUS, command.queue, key)
-        operation = self.gateway.operations.path(OperationKey(command.queue, message_id, ANONYMOUS))
-        self.sent["key"] = key
-        self.headers["idempotency-key"] = f'"{key}"'
-        self.headers["link"] = f'<{operation}>; rel="monitor"'
         if preference.applied:
             self.headers["preference-applied"] = preference.applied
         asked_at = monotonic()
@@ -117,26 +110,20 @@ class Asker:
             answered = await self._ask(command, wait=preference.wait, message_id=message_id)
         except NotAnsweredYet:
             raise Accepted(operation) from None
-        self._learn(command, answered, asked_at)
+        if place := learn(self.gateway.cache, command, answered, asked_at):
+            address, version = place
+            self.headers["location"], self.headers["etag"] = address, entity_tag(version)
         return answered.body
 
-    def _learn(self, command: Command[Any], answered: Answered, asked_at: float) -> None:
-        """What a command brought about is told to the cache before anybody hears of it."""
-        cache = self.gateway.cache
-        if answered.versions is None:
-            cache.forget()
-        for address, version in (answered.versions or {}).items():
-            cache.told(address, version)
-        if not issubclass(command.answer, Resource):
-            return
-        fields = orjson.loads(answered.body)
-        address, version = command.answer.address_of(fields["id"]), fields["version"]
-        cache.told(address, version)
-        if command.removes:
-            return
-        self.headers["location"], self.headers["etag"] = address, entity_tag(version)
-        if not answered.repeated:
-            cache.fill(address, Entry(version, answered.visible_to, answered.body, asked_at))
+    def _names(self, command: Command[Any]) -> tuple[str, str]:
+        """What the command is known by: message id and operation, which go with whatever it is answered."""
+        key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
+        message_id = message_id_for(ANONYMOUS, command.queue, key)
+        operation = self.gateway.operations.path(OperationKey(command.queue, message_id, ANONYMOUS))
+        self.sent["key"] = key
+        self.headers["idempotency-key"] = f'"{key}"'
+        self.headers["link"] = f'<{operation}>; rel="monitor"'
+        return message_id, operation
 
     def _versions(self, command: Conditional) -> tuple[int, ...]:
         """The versions that the command is meant for by its If-Match, none for any."""
@@ -165,9 +152,7 @@ class Asker:
             self.gateway.cache.told(address, found.answer["version"])
         return key, found
 
-    async def _ask(
-        self, request: shared.messages.Request[Any], *, message_id: str | None = None, **how: Any
-    ) -> Answered:
+    async def _ask(self, request: Request[Any], *, message_id: str | None = None, **how: Any) -> Answered:
         ids = {"message_id": message_id or uuid4().hex, "conversation": uuid4().hex}
         self.sent.update({"message": type(request).__name__, **ids})
         answered = await self.gateway.ask(request, traceparent=self.traceparent, **ids, **how)
@@ -176,7 +161,9 @@ class Asker:
         return answered
 
 
-async def _asker(http: Request, response: Response) -> Asker:  # async: FastAPI sends others to a thread
+async def _asker(
+    http: fastapi.Request, response: Response
+) -> Asker:  # async: FastAPI sends others to a thread
     if http.scope["query_string"]:
         require_known(http)
     return Asker(http, response)
@@ -185,60 +172,7 @@ async def _asker(http: Request, response: Response) -> Asker:  # async: FastAPI 
 Ask = Annotated[Asker, Depends(_asker)]
 
 
-def address_of(query: shared.messages.Request[Any]) -> str:
-    """Where the resource is that is asked for by its id. By its name it is never kept."""
-    [asked] = vars(query).values()
-    return cast(type[Resource], query.answer).address_of(asked)
-
-
-def address_in(queue: str, answer: dict[str, Any]) -> str:
-    """Where the resource is that a command of this queue was answered with; empty where it is none."""
-    command = REQUESTS.get(queue)
-    is_resource = command is not None and issubclass(command.answer, Resource)
-    return cast(type[Resource], command.answer).address_of(answer["id"]) if command and is_resource else ""
-
-
-def next_page(http: Request, cursor: str) -> str:
+def next_page(http: fastapi.Request, cursor: str) -> str:
     """The same list further on, as a `Link` (RFC 8288)."""
     query = http.url.include_query_params(cursor=cursor).query
     return f'<{quote(http.scope["path"])}?{query}>; rel="next"'
-
-
-class Gateway:
-    """What all requests of the process share."""
-
-    def __init__(
-        self,
-        client: RequestClient,
-        broker: Dependency,
-        cache: Cache,
-        operations: Operations,
-        settings: GatewaySettings,
-    ):
-        self.client = client
-        self.broker = broker
-        self.cache = cache
-        self.operations = operations
-        self.settings = settings
-        self.waiting = 0
-
-    async def ask(self, request: shared.messages.Request[Any], **how: Any) -> Answered:
-        """Refuses at once while the broker does not answer probes: a frozen one would only cost time."""
-        if not self.broker.up:
-            raise Unavailable("The message broker cannot be reached; try again shortly.")
-        if self.waiting >= self.settings.waiting_requests:
-            raise Unavailable("Too many requests wait for answers already; try again shortly.")
-        self.waiting += 1
-        try:
-            return await self.client.ask(request, actor=ANONYMOUS, **how)
-        finally:
-            self.waiting -= 1
-
-    async def drained(self, seconds: float) -> None:
-        """Wait until nobody waits for an answer any more."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.waiting:
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            pass

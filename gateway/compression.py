@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import re
 from functools import lru_cache
+from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +24,7 @@ QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 class Compression:
-    """Compresses answers of `least` bytes or more that are sent in one piece and consist of text."""
+    """Compresses answers of `least` bytes or more, sent in one piece or as a file, that consist of text."""
 
     def __init__(self, app: ASGIApp, least: int):
         self.app = app
@@ -40,7 +41,7 @@ class Compression:
             if message["type"] == "http.response.start":
                 start = message
                 return
-            if start is not None and message["type"] == "http.response.body":
+            if start is not None and message["type"] in {"http.response.body", "http.response.pathsend"}:
                 await self._fit(scope, start, message)
             if start is not None:
                 held, start = start, None
@@ -54,16 +55,22 @@ class Compression:
         if start["status"] == 304:
             _tag_like_asked(scope, start)
             return
-        body: bytes = message.get("body", b"")
-        if len(body) < self.least or message.get("more_body"):
-            return
         headers = MutableHeaders(raw=start["headers"])
-        if "content-encoding" in headers or not TEXTUAL.match(headers.get("content-type", "")):
+        size = int(headers["content-length"]) if "path" in message else len(message.get("body", b""))
+        if size < self.least or message.get("more_body"):
+            return
+        if start["status"] == 206 or "content-encoding" in headers:
+            return  # a range is counted in the bytes of the whole
+        if not TEXTUAL.match(headers.get("content-type", "")):
             return
         headers.add_vary_header("Accept-Encoding")
         if not takes_gzip(", ".join(Headers(scope=scope).getlist("accept-encoding"))):
             return
-        message["body"] = await _compressed(body)
+        if path := message.pop("path", None):
+            message["type"] = "http.response.body"
+            message["body"] = await asyncio.to_thread(_compressed_file, path, headers["etag"])
+        else:
+            message["body"] = await _compressed(message["body"])
         headers["content-encoding"] = "gzip"
         headers["content-length"] = str(len(message["body"]))
         if tag := headers.get("etag"):
@@ -83,6 +90,12 @@ async def _compressed(body: bytes) -> bytes:
     if len(body) < IN_A_THREAD_BYTES:
         return gzip.compress(body, LEVEL, mtime=0)
     return await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+
+
+@lru_cache(64)
+def _compressed_file(path: str, tag: str) -> bytes:
+    """Kept: the same few files are asked for again and again, and other content has another tag."""
+    return gzip.compress(Path(path).read_bytes(), LEVEL, mtime=0)
 
 
 @lru_cache(256)

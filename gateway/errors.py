@@ -191,7 +191,8 @@ async def http_error(request: Request, error: Exception) -> Response:
 
 async def defect(request: Request, error: Exception) -> Response:
     log.error("a defect in the gateway", exc_info=error, extra={"fields": {"path": request.url.path}})
-    return ProblemResponse(500, "defect", "The gateway broke on this request; its log says why.")
+    detail = "The gateway broke on this request; its log says why."
+    return ProblemResponse(500, "defect", detail, headers=answer_headers(request))
 
 
 def install(app: FastAPI) -> None:

@@ -6,11 +6,11 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from gateway import errors, examples, openapi
-from gateway.asking import Gateway
 from gateway.cache import Cache
 from gateway.compression import Compression
 from gateway.deadline import Deadline
 from gateway.event_line import EventLine
+from gateway.gateway import Gateway
 from gateway.limits import Limits
 from gateway.methods import Methods
 from gateway.metrics import WAITING, HttpMetrics

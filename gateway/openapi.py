@@ -39,7 +39,7 @@ ACCEPTED_SCHEMA = {"$ref": "#/components/schemas/Accepted"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Repeated under one key a command is done once, and answered as the first time.",
+    "description": "For 24 hours a command is done once under one key, and answered as the first time.",
     "schema": {"type": "string", "pattern": KEY},
 }
 PREFER = {

@@ -30,14 +30,20 @@ class Preference:
 
 def preference_in(header: str, default: float, longest: int) -> Preference:
     """Unknown preferences are ignored, as RFC 7240 asks; so is a wait that is no number."""
-    wanted = [part.strip().lower() for part in re.split("[,;]", header)]
-    waits = [part.partition("=")[2].strip('" ') for part in wanted if part.startswith("wait=")]
+    wanted = [_name_and_value(part) for part in header.lower().split(",")]
+    waits = [value for name, value in wanted if name == "wait"]
     seconds = next((min(int(wait), longest) for wait in waits if re.fullmatch("[0-9]{1,9}", wait)), None)
-    applied = ["respond-async"] if "respond-async" in wanted else []
+    applied = ["respond-async"] if ("respond-async", "") in wanted else []
     if seconds is not None:
         applied.append(f"wait={seconds}")
     patience = seconds if seconds is not None else 0 if applied else default
     return Preference(patience, ", ".join(applied))
+
+
+def _name_and_value(preference: str) -> tuple[str, str]:
+    """Without the parameters that may follow it."""
+    name, _, value = preference.partition(";")[0].partition("=")
+    return name.strip(), value.strip().strip('"')
 
 
 def key_in(header: str | None) -> str:

@@ -24,7 +24,8 @@ class GatewaySettings(ProcessSettings):
     cache_seconds: float = Field(30, gt=0, le=30)
     cache_bytes: int = 32 * 1024 * 1024
     """What the cache may take in memory; with 0 every read asks the owner."""
-    operation_hours: float = Field(72, ge=0, le=8760)
+    operation_hours: float = Field(48, ge=0, le=8760)
+    """No more than the services' inbox hours less 24: a repeat within its key's life makes a new link."""
     wait_seconds: float = Field(5.0, gt=0, le=3600)
     longest_wait_seconds: int = Field(30, ge=1, le=3600)
     """What `Prefer: wait=n` can ask for."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from gateway.asking import Gateway
+from gateway.gateway import Gateway
 from gateway.main import build_app
 from gateway.settings import GatewaySettings
 from shared.health import Health

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from shared.contracts.tasks import ListTasks, Priority, Task, TaskNotFound, Tasks
 from shared.handling import Work
 from shared.journal_sql import TIME, spelt, sql
+from shared.messages import BadCursor
 from shared.paging import cursor_at, place_in
 
 PRIORITIES: tuple[str, ...] = get_args(Priority)
@@ -169,11 +170,14 @@ def _place(task: Task, query: ListTasks) -> list[Any]:
 
 def _last(cursor: str, query: ListTasks) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[UUID]]:
     """The place that the cursor holds, as the database compares it."""
-    value, task = place_in(cursor, query)
-    if query.sort.endswith("priority"):
-        last: sa.ColumnElement[Any] = sa.literal(value, Ranked)
-    elif value is None:
-        last = _NEVER
-    else:
-        last = sa.literal(datetime.fromisoformat(value), TIME)
-    return last, sa.literal(UUID(task), sa.Uuid)
+    try:
+        value, task = place_in(cursor, query)
+        if query.sort.endswith("priority"):
+            last: sa.ColumnElement[Any] = sa.literal(PRIORITIES.index(value), sa.SmallInteger)
+        elif value is None:
+            last = _NEVER
+        else:
+            last = sa.literal(datetime.fromisoformat(value), TIME)
+        return last, sa.literal(UUID(task), sa.Uuid)
+    except (ValueError, TypeError, AttributeError):
+        raise BadCursor("This cursor is not of this list: begin again without one.") from None

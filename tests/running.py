@@ -1,13 +1,21 @@
 """A service's handlers on a real database, in transactions like the kernel's, without a broker."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from importlib import import_module
+from itertools import count
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from infra.local.servers import Servers
 from shared.handling import Work, handlers_in
 from shared.journal import Journal
-from shared.journal_postgresql import PostgresqlTransaction
+from shared.journal_postgresql import PostgresqlJournal, PostgresqlTransaction
 from shared.messages import AnswerType, Event, Refusal, Request
+
+_numbers = count(1)
 
 
 class Running:
@@ -48,3 +56,17 @@ class Running:
         async with self.journal.reading() as transaction:
             assert isinstance(transaction, PostgresqlTransaction)
             return await transaction.driver.fetch(query, *arguments)
+
+
+@asynccontextmanager
+async def running_on_postgresql(
+    servers: Servers, service: str, *, contended: bool = False
+) -> AsyncIterator[Running]:
+    """A service, by the name of its package, on an empty database of its own."""
+    name = f"{service}{next(_numbers)}"
+    servers.postgresql.create_database(name, service, service)
+    url = servers.postgresql.url(name, service, service)
+    journal = PostgresqlJournal(url, Path(import_module(service).__path__[0]) / "migrations")
+    await journal.migrate()
+    yield Running(journal, import_module(f"{service}.handlers"), contended=contended)
+    await journal.close()

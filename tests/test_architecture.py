@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import STATUS_OF_CODE
 from infra.local.system import CONVEYOR
 from shared import topology
 from shared.handling import handlers_in
@@ -82,14 +83,24 @@ def test_a_service_is_known_wherever_services_are_listed(service: str) -> None:
     declared = handlers_in(importlib.import_module(f"{service}.handlers"))
     [owner] = {one.message.owner() for one in declared if issubclass(one.message, Request)}
 
+    main = ast.parse((ROOT / service / "main.py").read_text())
+    calls = [node for node in ast.walk(main) if isinstance(node, ast.Call)]
+    [named] = [call.args[:2] for call in calls if ast.unparse(call.func) == "Service"]
+
+    assert [ast.literal_eval(name) for name in named] == [service, owner], "main.py: whose queues it hears"
     assert service in {one.name for one in CONVEYOR.services}, "infra/local/system.py"
-    assert service in project["dependency-groups"], "its own dependencies"
-    assert {"include-group": service} in project["dependency-groups"]["dev"]
-    assert service in project["tool"]["pytest"]["ini_options"]["testpaths"]
-    assert service in project["tool"]["importlinter"]["root_packages"]
-    assert sum(service in rule.get("modules", rule.get("source_modules", [])) for rule in rules) == 3
-    assert sum(service in rule.get("forbidden_modules", []) for rule in rules) == 1
+    assert service in project["dependency-groups"], "pyproject.toml: its own dependencies"
+    assert {"include-group": service} in project["dependency-groups"]["dev"], "pyproject.toml: dev"
+    assert service in project["tool"]["pytest"]["ini_options"]["testpaths"], "pyproject.toml: testpaths"
+    assert service in project["tool"]["importlinter"]["root_packages"], "pyproject.toml: root_packages"
+    listed = [service in rule.get("modules", rule.get("source_modules", [])) for rule in rules]
+    assert sum(listed) == 3, (
+        "pyproject.toml: no process imports another, nor infra, nor a server under the GPL"
+    )
+    forbidden = [service in rule.get("forbidden_modules", []) for rule in rules]
+    assert sum(forbidden) == 1, "pyproject.toml: what is shared knows nobody who shares it"
     assert (ROOT / "gateway" / "routes" / f"{owner}.py").exists(), "the way in"
+    assert f"`{service}/`" in (ROOT / "README.md").read_text(), "the map in README.md"
 
 
 def test_the_kernel_stays_one_that_a_person_can_read() -> None:
@@ -132,6 +143,13 @@ def test_names_on_the_wire_follow_one_form_and_every_contract_explains_itself() 
         assert event.__doc__
         noun_past = event.routing_key.partition(".")[2]
         assert event.__name__ == "".join(word.title() for word in noun_past.split("_")), event
+
+
+def test_every_refusal_has_its_place_in_the_one_table() -> None:
+    topology.load_contracts()
+    requests = (request for queue, request in REQUESTS.items() if not queue.startswith("toy."))
+
+    assert {refusal.code for request in requests for refusal in request.refusals} <= STATUS_OF_CODE.keys()
 
 
 def test_a_name_on_the_wire_is_written_once() -> None:

@@ -36,6 +36,7 @@ JSON = {"content-type": "application/json"}
         ('{"title": "x"}'.encode("utf-16"), JSON, 400, "malformed"),
         ('{"title": "\xe9"}'.encode("latin-1"), JSON, 400, "malformed"),
         (b'{"title": "x"}', JSON | {"content-encoding": "gzip"}, 415, "encoded_body"),
+        (b'{"title": "x"}', JSON | {"content-encoding": "BR"}, 415, "encoded_body"),
         (b"[" * 100_000, JSON, 422, "too_deep"),
         (b'{"title": "' + b"x" * 10_000_000 + b'"}', JSON, 413, "body_too_large"),
     ],

@@ -22,7 +22,9 @@ async def tasks(system: System, title: str) -> int:
 
 async def operation(http: httpx2.AsyncClient, path: str, state: str) -> dict[str, Any]:
     async def reached() -> dict[str, Any]:
-        found: dict[str, Any] = (await http.get(path)).json()
+        answer = await http.get(path)
+        found: dict[str, Any] = answer.json()
+        assert ("retry-after" in answer.headers) == (found["state"] in {"waiting", "retrying"})
         return found if found["state"] == state else {}
 
     found: dict[str, Any] = await eventually(reached, f"the operation is {state}")
@@ -63,6 +65,18 @@ async def test_a_wait_that_runs_out_is_202_and_the_command_is_done_later(
     assert taken.status_code == 202
     assert taken.headers["preference-applied"] == "wait=1"
     assert await tasks(system, "patient") == 1
+
+
+async def test_the_operation_of_a_removal_does_not_lead_to_what_is_gone(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    async with system.http(gateway) as http:
+        created = await http.post("/tasks", json=TITLE)
+        taken = await http.delete(created.headers["location"], headers={"prefer": "respond-async"})
+        done = await operation(http, taken.headers["location"], "done")
+
+    assert done["answer"]["id"] == created.json()["id"]
+    assert "location" not in done
 
 
 async def test_a_refused_operation_shows_the_problem(system: System, gateway: Replica) -> None:
@@ -134,6 +148,19 @@ async def test_a_key_with_another_body_is_refused(
     assert await tasks(system, "other body") == 0
 
 
+async def test_a_refusal_is_repeated_as_well_and_marked(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    headers, nothing = key(), f"/tasks/{uuid4()}"
+    async with system.http(gateway) as http:
+        first = await http.delete(nothing, headers=headers)
+        again = await http.delete(nothing, headers=headers)
+
+    assert (first.status_code, first.json()) == (404, again.json())
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+
+
 async def test_two_keys_are_no_key(system: System, gateway: Replica) -> None:
     two = [("idempotency-key", '"a"'), ("idempotency-key", '"b"')]
     async with system.http(gateway) as http:
@@ -187,6 +214,28 @@ async def test_a_command_that_breaks_shows_as_retrying_and_then_as_done(
     assert retrying["next_attempt_at"]
     assert "tasks" in retrying["last_error"]
     assert await tasks(system, "retried") == 1
+
+
+async def test_what_the_broker_did_not_confirm_is_of_unknown_outcome_and_its_repeat_is_one_effect(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    headers = key()
+    async with system.http(gateway) as http:
+        await http.post("/tasks", json={"title": "the broker answers"})
+        await asyncio.to_thread(system.servers.rabbitmq.freeze)
+        try:
+            answer = await http.post("/tasks", json={"title": "unconfirmed"}, headers=headers)
+        finally:
+            await asyncio.to_thread(system.servers.rabbitmq.thaw)
+        await system.until_ready(gateway)
+        repeated = await http.post("/tasks", json={"title": "unconfirmed"}, headers=headers)
+        done = await operation(http, answer.links["monitor"]["url"], "done")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+    assert answer.headers["idempotency-key"] == headers["idempotency-key"]
+    assert repeated.status_code == 201
+    assert done["answer"] == repeated.json()
+    assert await tasks(system, "unconfirmed") == 1
 
 
 async def test_while_the_broker_is_away_the_refusal_carries_the_key_to_repeat_with(

@@ -103,9 +103,8 @@ def test_every_operation_of_the_gateway_is_there() -> None:
 
 
 async def test_sent_in_order_to_an_empty_system_all_are_answered_as_shown(
-    system: System, gateway: Replica, task_service: Replica
+    system: System, gateway: Replica, services: list[Replica]
 ) -> None:
-    await system.start("waste_service")
     known = {"gateway": gateway.url}
 
     def filled(text: str) -> str:
@@ -120,7 +119,7 @@ async def test_sent_in_order_to_an_empty_system_all_are_answered_as_shown(
             known |= {variable: answer.json()[field] for variable, field in one.carried.items()}
         await check_openapi_examples(http)
 
-    assert known.keys() == {"gateway", "task", "generation", "operation"}
+    assert known.keys() >= {"gateway", "task", "generation", "operation"}
 
 
 async def check_openapi_examples(http: httpx2.AsyncClient) -> None:

@@ -98,6 +98,20 @@ async def test_a_body_that_comes_too_slowly_is_a_408(system: System, small: Repl
     assert b"application/problem+json" in answer and b"request_too_slow" in answer
 
 
+async def test_an_address_as_a_person_types_it_is_understood(
+    system: System, gateway: Replica, task_service: Replica
+) -> None:
+    async with system.http(gateway) as http:
+        await http.post("/tasks", json={"title": "Купить молоко"})
+
+    answer = await raw(
+        gateway, "GET /tasks?words=молоко&limit=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    )
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert "Купить молоко".encode() in answer
+
+
 @pytest.mark.parametrize(
     "framing",
     [

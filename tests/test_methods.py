@@ -11,6 +11,7 @@ from tests.system import Replica, System
 from tests.test_bad_requests import check_problem
 
 CHANGING = {"date", "age"}
+BUNDLE = "/assets/swagger-ui-5.35.0/swagger-ui-bundle.js"
 LARGE = {"title": "large", "description": "long " * 1000}
 
 
@@ -32,6 +33,7 @@ async def test_head_answers_as_get_without_the_body(
             ("/tasks?limit=1", {}),
             ("/health/live", {}),
             ("/openapi.json", {}),
+            (BUNDLE, {}),
             ("/nowhere", {}),
         ]:
             got = await http.get(asked, headers=headers)
@@ -51,6 +53,8 @@ async def test_head_answers_as_get_without_the_body(
         ("/operations/x", "GET, HEAD, OPTIONS"),
         ("/health/ready", "GET, HEAD, OPTIONS"),
         ("/metrics", "GET, HEAD, OPTIONS"),
+        ("/docs", "GET, HEAD, OPTIONS"),
+        ("/assets/pages.css", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_options_and_a_wrong_method_tell_all_methods_of_a_path(
@@ -95,7 +99,9 @@ async def test_large_answers_are_compressed_for_those_who_take_gzip(
     assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/tasks?limit=100"])
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/openapi.json", "/tasks?limit=100", "/assets/pages.css", BUNDLE]
+)
 async def test_whatever_is_large_is_compressed(
     system: System, gateway: Replica, task_service: Replica, path: str
 ) -> None:
@@ -105,6 +111,20 @@ async def test_whatever_is_large_is_compressed(
         answer, _ = await raw_body(http, path, accept_encoding="gzip")
 
     assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+
+
+async def test_a_part_of_a_file_is_a_part_of_what_it_is_without_compression(
+    system: System, gateway: Replica
+) -> None:
+    async with system.http(gateway) as http:
+        _, whole = await raw_body(http, BUNDLE, accept_encoding="identity")
+        part, part_body = await raw_body(http, BUNDLE, accept_encoding="gzip", range="bytes=1000-4999")
+        _, packed = await raw_body(http, BUNDLE, accept_encoding="gzip")
+
+    assert (part.status_code, part.headers["content-range"]) == (206, f"bytes 1000-4999/{len(whole)}")
+    assert "content-encoding" not in part.headers
+    assert part_body == whole[1000:5000]
+    assert gzip.decompress(packed) == whole
 
 
 async def test_small_answers_are_not_compressed(

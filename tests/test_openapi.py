@@ -19,11 +19,6 @@ BOUNDED = ("--max-examples=15", "--seed=4", "--generation-deterministic")
 
 
 @pytest.fixture(scope="module")
-async def waste_service(system: System) -> Replica:
-    return await system.start("waste_service")
-
-
-@pytest.fixture(scope="module")
 async def document(system: System, gateway: Replica) -> dict[str, Any]:
     topology.load_contracts()
     async with system.http(gateway) as http:
@@ -94,7 +89,7 @@ async def test_single_resources_and_their_changes_have_entity_tags(document: dic
 
 @pytest.mark.timeout(300)
 async def test_no_request_that_schemathesis_thinks_of_is_answered_otherwise_than_the_document_says(
-    system: System, gateway: Replica, task_service: Replica, waste_service: Replica, tmp_path: Path
+    system: System, gateway: Replica, services: list[Replica], tmp_path: Path
 ) -> None:
     """The same tries each time; tests/openapi says how to let it think of others for as long as you like."""
     command = [
@@ -114,5 +109,5 @@ async def test_no_request_that_schemathesis_thinks_of_is_answered_otherwise_than
     )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    for replica in (gateway, task_service, waste_service):
+    for replica in (gateway, *services):
         assert [line for line in replica.lines() if line["level"] == "error"] == []

@@ -12,6 +12,8 @@ from shared import topology
 from tests.amqp import client
 from tests.system import Replica, System
 
+topology.load_contracts()
+
 PAGES = ("/docs", "/docs/queues", "/asyncapi")
 LOADED = re.compile(r'<(?:script|link|img)[^>]* (?:src|href)="([^"]+)"')
 CARD = re.compile(r'<article id="([^"]+)">(.*?)</article>', re.S)
@@ -108,9 +110,9 @@ async def test_without_the_address_of_the_management_page_there_are_no_links(sys
     assert len(CARD.findall(page)) > 30
 
 
-async def test_every_payload_can_be_pasted_as_it_stands(system: System, gateway: Replica) -> None:
-    await system.start("task_service")
-    await system.start("waste_service")
+async def test_every_payload_can_be_pasted_as_it_stands(
+    system: System, gateway: Replica, services: list[Replica]
+) -> None:
     async with system.http(gateway) as http:
         cards = CARD.findall((await http.get("/docs/queues")).text)
     found = {queue: PAYLOAD.search(card) for queue, card in cards}
@@ -127,9 +129,10 @@ async def test_every_payload_can_be_pasted_as_it_stands(system: System, gateway:
         assert not answer.refused or answer.body["code"] in codes, (queue, answer.body)
 
 
-async def test_a_service_describes_itself_without_loading_anything_from_elsewhere(system: System) -> None:
-    service = await system.start("task_service")
-    async with system.http(service) as http:
+async def test_a_service_describes_itself_without_loading_anything_from_elsewhere(
+    system: System, services: list[Replica]
+) -> None:
+    async with system.http(services[0]) as http:
         document = await http.get("/docs/asyncapi.json")
         page = await http.get("/docs/asyncapi")
 

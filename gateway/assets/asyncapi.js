@@ -26,6 +26,10 @@ fetch("/asyncapi.json")
   .then((document) => {
     const schema = resolved(named(document), document);
     schema["x-parser-spec-parsed"] = true;
-    const config = { show: { sidebar: true, errors: false }, sidebar: { showOperations: "byDefault" } };
+    const config = {
+      show: { sidebar: true, errors: false },
+      sidebar: { showOperations: "byDefault" },
+      expand: { messageExamples: true },
+    };
     AsyncApiStandalone.render({ schema, config }, window.document.getElementById("viewer"));
   });

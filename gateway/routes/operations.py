@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, BaseModel
 
-from gateway.asking import Ask, address_in
+from gateway.asking import Ask
 from gateway.errors import RETRY_SECONDS, problem_of
 from gateway.openapi import problems
+from gateway.reading import address_in
 from shared.contracts.operations import Operation
 from shared.messages import REQUESTS, Command, Refusal
 

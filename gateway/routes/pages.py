@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from gateway import queues
 from gateway.asyncapi import document
+from gateway.conditions import names
 from gateway.settings import GatewaySettings
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -49,10 +51,15 @@ class Assets(StaticFiles):
         response.headers["cache-control"] = "public, max-age=31536000, immutable" if forever else "no-cache"
         return response
 
+    def is_not_modified(self, response_headers: Headers, request_headers: Headers) -> bool:
+        """By the tag of the plain or of the compressed file."""
+        return names(request_headers.get("if-none-match", ""), response_headers["etag"])
+
 
 def pages(settings: GatewaySettings) -> APIRouter:
     """All of them, each made once, when it is first asked for."""
     router = APIRouter(include_in_schema=False)
+    assets = Assets(directory=ASSETS)
 
     @cache
     def described() -> bytes:
@@ -81,7 +88,10 @@ def pages(settings: GatewaySettings) -> APIRouter:
     async def asyncapi() -> Response:
         return Response(described(), media_type="application/json", headers={"cache-control": "no-cache"})
 
-    router.mount("/assets", Assets(directory=ASSETS))
+    @router.get("/assets/{file:path}")
+    async def asset(file: str, http: Request) -> Response:
+        return await assets.get_response(file, http.scope)
+
     return router
 
 

@@ -35,6 +35,7 @@ class Slow:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await whole_body(receive)
+            scope["state"]["answer_headers"] = {"idempotency-key": '"k"'}
             if self.lifted:
                 scope["state"]["deadline"].reschedule(None)
             await self.go_on.wait()
@@ -90,6 +91,7 @@ async def test_an_answer_that_does_not_come_is_a_problem() -> None:
         answer = await http.post(f"http://127.0.0.1:{port}/", content=b"x")
 
     assert (answer.status_code, answer.json()["code"]) == (504, "no_answer")
+    assert answer.headers["idempotency-key"] == '"k"'
     assert app.ended == ["cancelled"]
 
 

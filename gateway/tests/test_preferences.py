@@ -17,6 +17,10 @@ from gateway.preferences import MalformedKey, key_in, message_id_for, preference
         ("wait=soon", 5, ""),
         ("wait=-1", 5, ""),
         ("handling=lenient", 5, ""),
+        ("wait = 7 ; why=tests, wait=8", 7, "wait=7"),
+        ('respond-async=""', 0, "respond-async"),
+        ("respond-async=no", 5, ""),
+        ("handling=lenient; wait=0; respond-async", 5, ""),
     ],
 )
 def test_preferences_are_heeded_in_their_limits_and_unknown_ones_ignored(

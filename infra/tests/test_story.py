@@ -92,6 +92,16 @@ def test_any_text_can_be_an_id(tmp_path: Path, given: str) -> None:
     assert f"Mark done in 0 ms, {given}" in said.stdout
 
 
+def test_make_takes_an_id_as_text_whatever_is_in_it() -> None:
+    given = "o'brien's $(error read by make) $$(exit 7) `exit 7` \\ 1"
+
+    said = subprocess.run(
+        ["make", "story", f"ID={given}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert f"Nothing is told of {given!r}" in said.stderr
+
+
 def test_a_stranger_s_text_gives_no_orders_to_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "toy.log").write_text(
         line(1, message_id="one", event="refused", code="no", reason="\x1b[2J\nx\r")

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from shared.contracts.tasks import CreateTask, ListTasks, RemoveTask, Task
+from shared.contracts.tasks import CreateTask, ListTasks, RemoveTask, Sort, Task
 from shared.journal_sqlite import SqliteTransaction
-from shared.messages import BadCursor
+from shared.messages import BadCursor, new_id
+from shared.paging import cursor_at
 from task_service.store import page
 from tests.running import Running
 
@@ -153,6 +154,18 @@ async def test_the_number_of_all_is_told_on_request_and_does_not_shrink_by_the_p
 
     assert (first.total, second.total) == (2, 2)
     assert (await household.ask(ListTasks())).total is None
+
+
+@pytest.mark.parametrize("sort", ["created", "due", "-priority"])
+@pytest.mark.parametrize(
+    "place", [5, [], [5, "x"], ["x", str(new_id())], ["2026-07-01T12:00:00Z", "x"], ["high", 5]]
+)
+async def test_a_cursor_that_was_made_up_is_refused(household: Running, sort: Sort, place: Any) -> None:
+    """Whoever reads the source can make its sum; a release before may have kept other places."""
+    query = ListTasks(sort=sort)
+
+    with pytest.raises(BadCursor):
+        await household.ask(ListTasks(sort=sort, cursor=cursor_at(place, query)))
 
 
 async def test_a_cursor_of_another_list_is_refused(household: Running) -> None:

@@ -1,31 +1,18 @@
-"""A database of waste_service for each test, and the service's handlers on it."""
+"""waste_service's handlers on a database for each test."""
 
 from collections.abc import AsyncIterator
-from itertools import count
-from pathlib import Path
 
 import pytest
 
-import waste_service
 from infra.local.servers import Servers
-from shared.journal_postgresql import PostgresqlJournal
-from tests.running import Running
-from waste_service import handlers
+from tests.running import Running, running_on_postgresql
 from waste_service.tests.messages import a_road, a_storage, an_organization
-
-_numbers = count(1)
 
 
 @pytest.fixture
 async def running(servers: Servers) -> AsyncIterator[Running]:
-    name = f"waste{next(_numbers)}"
-    servers.postgresql.create_database(name, "waste_service", "waste_service")
-    url = servers.postgresql.url(name, "waste_service", "waste_service")
-    migrations = Path(waste_service.__path__[0]) / "migrations"
-    await PostgresqlJournal(url, migrations).migrate()
-    journal = PostgresqlJournal(url, migrations)
-    yield Running(journal, handlers, contended=True)
-    await journal.close()
+    async with running_on_postgresql(servers, "waste_service", contended=True) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,53 @@
+"""What all requests of the process share."""
+
+import asyncio
+from typing import Any
+
+from gateway.cache import Cache
+from gateway.operations import Operations
+from gateway.settings import GatewaySettings
+from shared.asking import Answered, RequestClient
+from shared.health import Dependency
+from shared.messages import Request, Unavailable
+
+ANONYMOUS = "anonymous"
+
+
+class Gateway:
+    """The broker, the cache, the settings, and how many requests wait for answers."""
+
+    def __init__(
+        self,
+        client: RequestClient,
+        broker: Dependency,
+        cache: Cache,
+        operations: Operations,
+        settings: GatewaySettings,
+    ):
+        self.client = client
+        self.broker = broker
+        self.cache = cache
+        self.operations = operations
+        self.settings = settings
+        self.waiting = 0
+
+    async def ask(self, request: Request[Any], **how: Any) -> Answered:
+        """Refuses at once while the broker does not answer probes: a frozen one would only cost time."""
+        if not self.broker.up:
+            raise Unavailable("The message broker cannot be reached; try again shortly.")
+        if self.waiting >= self.settings.waiting_requests:
+            raise Unavailable("Too many requests wait for answers already; try again shortly.")
+        self.waiting += 1
+        try:
+            return await self.client.ask(request, actor=ANONYMOUS, **how)
+        finally:
+            self.waiting -= 1
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until nobody waits for an answer any more."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.waiting:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pass

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -34,11 +33,11 @@ from pymongo.write_concern import WriteConcern
 
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
+from shared.journal_mongo_documents import Document, create_journal, document_of, id_of, row_of, said_in
 from shared.writing import Writing
 
 log = logging.getLogger(__name__)
 
-Document = dict[str, Any]
 Write = InsertOne[Document] | ReplaceOne[Document] | pymongo.UpdateOne | pymongo.DeleteOne
 Step = Callable[[AsyncDatabase[Document]], Awaitable[None]]
 
@@ -88,7 +87,7 @@ class MongoTransaction(Writing[str]):
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         with _translated():
-            rows = self.database["inbox"].find({"_id": {"$in": list(map(_id, keys))}}, session=self.session)
+            rows = self.database["inbox"].find({"_id": {"$in": list(map(id_of, keys))}}, session=self.session)
             found = {row["_id"]: row for row in await rows.to_list()}
         self.noted.update(found)
         return {
@@ -99,7 +98,7 @@ class MongoTransaction(Writing[str]):
 
     async def look_up(self, key: Key) -> Noted | None:
         with _translated():
-            row = await self.database["inbox"].find_one({"_id": _id(key)}, session=self.session)
+            row = await self.database["inbox"].find_one({"_id": id_of(key)}, session=self.session)
         if row is None:
             return None
         return Noted(row["outcome"], row["answer"], row["attempt"], row["due_at"], row["error"])
@@ -113,7 +112,7 @@ class MongoTransaction(Writing[str]):
                     rows = [self._ending(one, now) for one in settled]
                     await self.database["inbox"].bulk_write(rows, session=self.session)
                 if said:
-                    documents = [_document(one) | {"sent_at": now} for one in said]
+                    documents = [document_of(one) | {"sent_at": now} for one in said]
                     await self.database["outbox"].insert_many(documents, session=self.session)
         except BulkWriteError as error:
             if any(one["code"] == DUPLICATE_KEY for one in error.details["writeErrors"]):
@@ -121,9 +120,9 @@ class MongoTransaction(Writing[str]):
             raise
 
     def _ending(self, settled: Settled, now: datetime) -> Write:
-        key = _id((settled.queue, settled.message_id))
+        key = id_of((settled.queue, settled.message_id))
         outcome = settled.outcome
-        row = _row(settled.queue, settled.message_id, settled.actor, now) | {
+        row = row_of(settled.queue, settled.message_id, settled.actor, now) | {
             "outcome": outcome.ending,
             "answer": outcome.answer,
             "fingerprint": outcome.fingerprint,
@@ -155,7 +154,7 @@ class MongoJournal:
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
         )
-        self.steps = {"0000 journal": _create_journal, **steps}
+        self.steps = {"0000 journal": create_journal, **steps}
 
     async def open(self) -> None:
         """Nothing: connections are made as they are needed."""
@@ -206,7 +205,7 @@ class MongoJournal:
         if not await self._note(key, actor, change, ["starts", "noted_at"], [*ENDED, "failed"]):
             return 0
         with _translated():
-            row = await self.database["inbox"].find_one({"_id": _id(key)}, {"starts": 1})
+            row = await self.database["inbox"].find_one({"_id": id_of(key)}, {"starts": 1})
         return row["starts"] if row else 0
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
@@ -219,7 +218,7 @@ class MongoJournal:
         self, key: Key, actor: str, change: Document, changed: Sequence[str], but: Sequence[str]
     ) -> bool:
         """Change a command's row, made where there is none; False where it has one of these endings."""
-        row = _row(*key, actor, datetime.now(UTC))
+        row = row_of(*key, actor, datetime.now(UTC))
         fresh = {name: value for name, value in row.items() if name not in ("_id", *changed)}
         filter_ = {"_id": row["_id"], "outcome": {"$nin": list(but)}}
         if "outcome" not in changed:
@@ -244,7 +243,7 @@ class MongoJournal:
             rows = await outbox.find({"sent_at": {"$lt": now - older_than}}).limit(500).to_list()
             ids = [row["_id"] for row in rows]
             await outbox.update_many({"_id": {"$in": ids}}, {"$set": {"sent_at": now}})
-        return sorted(map(_said, rows), key=lambda said: said.id)
+        return sorted(map(said_in, rows), key=lambda said: said.id)
 
     async def backlog(self) -> tuple[int, float]:
         outbox = self.database["outbox"]
@@ -261,39 +260,6 @@ class MongoJournal:
                 await inbox.delete_many({"_id": {"$in": [row["_id"] for row in rows]}} | old)
 
 
-def _id(key: Key) -> str:
-    """A queue's name has no line end."""
-    return "\n".join(key)
-
-
-def _row(queue: str, message_id: str, actor: str, now: datetime) -> Document:
-    """An inbox row as it begins."""
-    return {
-        "_id": _id((queue, message_id)),
-        "queue": queue,
-        "message_id": message_id,
-        "actor": actor,
-        "fingerprint": None,
-        "outcome": None,
-        "answer": None,
-        "attempt": 1,
-        "starts": 0,
-        "due_at": None,
-        "error": None,
-        "noted_at": now,
-    }
-
-
-def _document(said: Said) -> Document:
-    fields = asdict(said)
-    return {"_id": fields.pop("id")} | fields
-
-
-def _said(row: Document) -> Said:
-    fields = {name: value for name, value in row.items() if name not in ("_id", "sent_at")}
-    return Said(id=row["_id"], **fields)
-
-
 async def _taken(migrations: AsyncCollection[Document], now: datetime) -> bool:
     """Whether it is ours to migrate: one process at a time, until it is done or a minute has passed."""
     try:
@@ -303,16 +269,6 @@ async def _taken(migrations: AsyncCollection[Document], now: datetime) -> bool:
     except DuplicateKeyError:
         return False
     return True
-
-
-async def _create_journal(database: AsyncDatabase[Document]) -> None:
-    """Collections too: a transaction should find them made."""
-    existing = await database.list_collection_names()
-    for name in {"inbox", "outbox", "locks"} - set(existing):
-        await database.create_collection(name)
-    await database["inbox"].create_index("noted_at")
-    await database["outbox"].create_index("sent_at")
-    await database["outbox"].create_index("said_at")
 
 
 @contextmanager

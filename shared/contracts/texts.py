@@ -147,7 +147,7 @@ class ListTexts(Query[TextJobs], queue="texts.list_texts", refusals=(BadCursor,)
 class Frequency(Answer):
     """A word, folded to one case, and how often the text has it."""
 
-    word: str
+    word: str = Field(examples=["be"])
     times: int
 
 
@@ -161,8 +161,12 @@ class Report(Answer):
     lines: int = Field(description="Blank ones too.")
     characters: int = Field(description="As people see them: an emoji or a letter with its accents is one.")
     characters_without_spaces: int = Field(description="Without white space of any kind.")
-    average_word_length: float = Field(description="Characters a word, to two places; 0 without words.")
-    average_sentence_length: float = Field(description="Words a sentence, to two places; 0 without words.")
+    average_word_length: float = Field(
+        description="Characters a word, to two places; 0 without words.", examples=[2.86]
+    )
+    average_sentence_length: float = Field(
+        description="Words a sentence, to two places; 0 without words.", examples=[10.0]
+    )
     reading_seconds: int = Field(description="Silently, at 238 words a minute.")
     frequencies: tuple[Frequency, ...] = Field(
         description="The most frequent words first, those of one frequency by code points."

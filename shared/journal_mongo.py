@@ -61,7 +61,7 @@ class MongoTransaction(Writing[str]):
         super().__init__()
         self.database = database
         self.session = session
-        self.noted: set[str] = set()
+        self.absent: set[str] = set()
 
     async def find_one(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> Document | None:
         """One document. What waits to be written is sent first."""
@@ -89,7 +89,7 @@ class MongoTransaction(Writing[str]):
         with _translated():
             rows = self.database["inbox"].find({"_id": {"$in": list(map(id_of, keys))}}, session=self.session)
             found = {row["_id"]: row for row in await rows.to_list()}
-        self.noted.update(found)
+        self.absent.update(key for key in map(id_of, keys) if key not in found)
         return {
             (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
             for row in found.values()
@@ -127,7 +127,9 @@ class MongoTransaction(Writing[str]):
             "answer": outcome.answer,
             "fingerprint": outcome.fingerprint,
         }
-        return ReplaceOne({"_id": key}, row) if key in self.noted else InsertOne(row)
+        if key in self.absent:
+            return InsertOne(row)
+        return ReplaceOne({"_id": key, "outcome": {"$nin": ENDED}}, row, upsert=True)
 
 
 def mongo(work: Work) -> MongoTransaction:

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pymongo import InsertOne, UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
 
 from infra.local.servers import Servers
 from shared.journal import Conflict, Journal, Noted, Outcome, Said, Settled
+from shared.journal_mongo import MongoJournal, MongoTransaction
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_sql import SqlTransaction
 from shared.journal_sqlite import SqliteJournal
@@ -25,16 +30,22 @@ MARK = {"text": "x", "message_id": "1", "actor": "direct"}
 _numbers = count(1)
 
 
-@pytest.fixture(params=["postgresql", "sqlite", "memory"])
-async def journal(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> AsyncIterator[Journal]:
+SQL = ["postgresql", "sqlite", "memory"]
+
+
+@asynccontextmanager
+async def a_journal(kind: str, servers: Servers, folder: Path) -> AsyncIterator[Journal]:
+    name = f"journal{next(_numbers)}"
     journal: Journal
-    if request.param == "postgresql":
-        name = f"journal{next(_numbers)}"
+    if kind == "postgresql":
         servers.postgresql.create_database(name, "task_service", "task_service")
         url = servers.postgresql.url(name, "task_service", "task_service")
         journal = PostgresqlJournal(url, MIGRATIONS)
+    elif kind == "mongodb":
+        servers.mongodb.create_database(name, "text_worker", "text_worker")
+        journal = MongoJournal(servers.mongodb.url(name, "text_worker", "text_worker"), {})
     else:
-        file = f"/{tmp_path}/toy.db" if request.param == "sqlite" else ""
+        file = f"/{folder}/toy.db" if kind == "sqlite" else ""
         journal = SqliteJournal(f"sqlite+aiosqlite://{file}", MIGRATIONS)
     await journal.migrate()
     await journal.open()
@@ -42,8 +53,22 @@ async def journal(request: pytest.FixtureRequest, servers: Servers, tmp_path: Pa
     await journal.close()
 
 
+@pytest.fixture(params=[*SQL, "mongodb"])
+async def journal(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> AsyncIterator[Journal]:
+    async with a_journal(request.param, servers, tmp_path) as journal:
+        yield journal
+
+
+@pytest.fixture(params=SQL)
+async def sql_journal(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path: Path
+) -> AsyncIterator[Journal]:
+    async with a_journal(request.param, servers, tmp_path) as journal:
+        yield journal
+
+
 def said(minutes_ago: int = 0) -> Said:
-    time = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    time = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=minutes_ago)
     return Said(new_id(), "events", "toy.marked", "Marked", "c", "m", "", b'{"\xd0\x9c": 1}', time)
 
 
@@ -77,7 +102,7 @@ async def test_an_outcome_is_found_as_it_was_and_written_once(journal: Journal) 
 
 
 async def test_starts_are_counted_until_an_attempt_is_noted(journal: Journal) -> None:
-    due = datetime(2030, 1, 1, 12, 0, 0, 1, tzinfo=UTC)
+    due = datetime(2030, 1, 1, 12, 0, 0, 1000, tzinfo=UTC)
 
     starts = [await journal.note_start(KEY, "direct") for _ in range(2)]
     await journal.note_attempt(KEY, "direct", 2, due, "RuntimeError: \u041c")
@@ -121,33 +146,33 @@ async def test_old_inbox_rows_are_forgotten(journal: Journal) -> None:
     assert await look_up(journal) is None
 
 
-async def test_what_goes_wrong_in_a_transaction_leaves_nothing(journal: Journal) -> None:
+async def test_what_goes_wrong_in_a_transaction_leaves_nothing(sql_journal: Journal) -> None:
     for error in (RuntimeError, asyncio.CancelledError):
         with pytest.raises(error):
-            async with journal.transaction() as transaction:
+            async with sql_journal.transaction() as transaction:
                 assert isinstance(transaction, SqlTransaction)
                 transaction.write(ADD_MARK, MARK)
                 await transaction.flush()
                 raise error
 
-    assert await marks(journal) == 0
+    assert await marks(sql_journal) == 0
 
 
-async def test_a_statement_that_failed_is_not_committed_around(journal: Journal) -> None:
+async def test_a_statement_that_failed_is_not_committed_around(sql_journal: Journal) -> None:
     with pytest.raises(AssertionError, match="a statement failed"):
-        async with journal.transaction() as transaction:
+        async with sql_journal.transaction() as transaction:
             assert isinstance(transaction, SqlTransaction)
             transaction.write(ADD_MARK, MARK)
             transaction.write(ADD_HEARD, {"text": None})
             with pytest.raises(sa.exc.IntegrityError):
                 await transaction.flush()
 
-    assert await marks(journal) == 0
+    assert await marks(sql_journal) == 0
 
 
-async def test_transactions_at_once_wait_for_each_other_and_none_is_lost(journal: Journal) -> None:
+async def test_transactions_at_once_wait_for_each_other_and_none_is_lost(sql_journal: Journal) -> None:
     async def mark() -> None:
-        async with journal.transaction(contended=True) as transaction:
+        async with sql_journal.transaction(contended=True) as transaction:
             assert isinstance(transaction, SqlTransaction)
             number = (await transaction.read(COUNT)).scalar_one()
             transaction.write(ADD_MARK, MARK | {"text": str(number)})
@@ -155,7 +180,53 @@ async def test_transactions_at_once_wait_for_each_other_and_none_is_lost(journal
 
     await asyncio.gather(*(mark() for _ in range(20)))
 
-    async with journal.reading() as transaction:
+    async with sql_journal.reading() as transaction:
         assert isinstance(transaction, SqlTransaction)
         rows = await transaction.read(sa.text("SELECT text FROM marks"))
         assert sorted(map(int, rows.scalars())) == list(range(20))
+
+
+async def test_a_batch_in_mongodb_is_kept_whole_or_not_at_all(servers: Servers, tmp_path: Path) -> None:
+    async with a_journal("mongodb", servers, tmp_path) as journal:
+        with pytest.raises(RuntimeError):
+            async with journal.transaction() as transaction:
+                assert isinstance(transaction, MongoTransaction)
+                transaction.write("marks", InsertOne({"_id": 1}))
+                await transaction.conclude([Settled(*KEY, "direct", DONE)], [said()])
+                raise RuntimeError
+
+        async with journal.reading() as transaction:
+            assert isinstance(transaction, MongoTransaction)
+            assert await transaction.find_many("marks", {}) == []
+        assert (await look_up(journal), await journal.backlog()) == (None, (0, 0.0))
+
+
+async def test_two_batches_that_write_the_same_document_in_mongodb_conflict(
+    servers: Servers, tmp_path: Path
+) -> None:
+    async with a_journal("mongodb", servers, tmp_path) as journal, journal.transaction() as first:
+        assert isinstance(first, MongoTransaction)
+        first.write("marks", UpdateOne({"_id": 1}, {"$inc": {"n": 1}}, upsert=True))
+        await first.flush()
+
+        with pytest.raises(Conflict):
+            async with journal.transaction() as second:
+                assert isinstance(second, MongoTransaction)
+                second.write("marks", UpdateOne({"_id": 1}, {"$inc": {"n": 1}}, upsert=True))
+
+
+async def test_migrations_of_several_processes_at_once_run_once(servers: Servers) -> None:
+    runs = []
+
+    async def step(database: AsyncDatabase[dict[str, Any]]) -> None:
+        runs.append(database.name)
+
+    servers.mongodb.create_database("migrated", "text_worker", "text_worker")
+    url = servers.mongodb.url("migrated", "text_worker", "text_worker")
+    journals = [MongoJournal(url, {"0001": step}) for _ in range(4)]
+
+    await asyncio.gather(*(journal.migrate() for journal in journals))
+
+    assert runs == ["migrated"]
+    for journal in journals:
+        await journal.close()

@@ -124,6 +124,8 @@ class SqliteJournal:
         self.writer = self._engine(1)
         self.readers = self._engine(connections) if self.file else self.writer
         self.lock: TextIO | None = None
+        self.away: StoreAway | None = None
+        """Why the last transaction that was tried could not begin."""
 
     def _engine(self, connections: int) -> AsyncEngine:
         engine = create_async_engine(
@@ -173,8 +175,7 @@ class SqliteJournal:
         """Contended or not: it is the only one that writes."""
         async with self._use(self.writer) as transaction:
             try:
-                with transaction.using():
-                    await transaction.driver.execute("BEGIN IMMEDIATE")
+                await self._begin(transaction)
                 yield transaction
                 assert not transaction.failed, "a statement failed and its error was swallowed"
                 with transaction.using():
@@ -183,6 +184,15 @@ class SqliteJournal:
                 with _translated():
                     await transaction.driver.rollback()  # nothing where SQLite has done so itself
                 raise
+
+    async def _begin(self, transaction: SqliteTransaction) -> None:
+        try:
+            with transaction.using():
+                await transaction.driver.execute("BEGIN IMMEDIATE")
+        except StoreAway as away:
+            self.away = away
+            raise
+        self.away = None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[SqliteTransaction]:
@@ -209,11 +219,13 @@ class SqliteJournal:
                 yield transaction.driver
 
     async def probe(self) -> None:
-        """Whether the file can be locked for writing; while a transaction of ours is under way, it can."""
+        """Whether the file can be locked for writing. While the writer is in use, the last try tells."""
         pool = cast(sa.QueuePool, self.writer.pool)
         if not pool.checkedout():
             async with self.transaction():
                 pass
+        elif self.away:  # whoever uses it may wait for the lock in vain, too
+            raise StoreAway(str(self.away))
 
     async def note_start(self, key: Key, actor: str) -> int:
         async with self._own() as driver:

@@ -135,6 +135,25 @@ async def test_a_query_sees_what_is_committed_and_does_not_wait(journal: SqliteJ
     assert await marks(journal) == 1
 
 
+async def test_who_waits_for_the_lock_in_vain_is_not_taken_for_a_transaction_under_way(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    other = sqlite3.connect(tmp_path / "toy.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreAway, match="locked"):
+        await conclude(journal)
+
+    waiting = asyncio.create_task(conclude(journal))
+    await asyncio.sleep(0.1)
+    with pytest.raises(StoreAway, match="locked"):
+        await journal.probe()
+
+    other.execute("ROLLBACK")
+    other.close()
+    await waiting
+    await journal.probe()
+
+
 async def test_another_program_at_the_file_is_waited_for_and_charged_to_nobody(
     system: System, toy: Replica, amqp: Client
 ) -> None:

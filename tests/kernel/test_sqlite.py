@@ -1,8 +1,10 @@
 """SQLite's own: one process, other programs at the file, a full disk, a store that forgets."""
 
 import asyncio
+import resource
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -104,6 +106,20 @@ async def test_a_full_disk_is_a_store_that_is_away_and_nothing_is_half_written(
     assert await marks(journal) == 0
     async with journal._own() as driver:
         await driver.execute("PRAGMA max_page_count = 1000000")
+    await conclude(journal)
+
+
+async def test_a_disk_without_room_is_away_until_it_has_some(journal: SqliteJournal, tmp_path: Path) -> None:
+    room, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "toy.db-wal").stat().st_size, most))
+    try:
+        for attempt in (partial(conclude, journal), journal.probe, journal.probe):
+            with pytest.raises(StoreAway):
+                await attempt()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+
+    await journal.probe()
     await conclude(journal)
 
 

@@ -16,21 +16,27 @@ from gateway.cache import TOMBSTONE_OUTLIVES, Entry, Tombstone
 from shared.health import Dependency
 from shared.journal import StoreAway
 
-PREFIX = "conveyor:1:"
+PREFIX = "conveyor:2:"
 """And the number of the form that entries have, for gateways of two forms at once."""
 PATIENCE = 0.2
 """Seconds; an owner answers faster than a Valkey that takes longer."""
 PROBE_SECONDS = 2.0
 
 PUT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.ceil(time[2] / 1000)
 for i, key in ipairs(KEYS) do
-    local version, life, value = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), ARGV[3 * i]
+    local version, life, value = tonumber(ARGV[3 * i - 2]), ARGV[3 * i - 1] - now, ARGV[3 * i]
     local kept = tonumber(string.match(redis.call('GETRANGE', key, 0, 20), '^%d+') or 0)
-    if version > kept or (version == kept and value ~= '' and redis.call('PTTL', key) < life) then
+    local newer = version > kept or (version == kept and value ~= '' and redis.call('PTTL', key) < life)
+    if newer and life > 0 then
         redis.call('SET', key, ARGV[3 * i - 2] .. '\\n' .. value, 'PX', life)
     end
 end"""
-"""Keep what is not below what is kept. A value is its version; of an entry then its callers and its body."""
+"""Keep what is not below what is kept. A value is its version; of an entry then its callers and its body.
+
+It comes with the time at which it dies, not with a life: a frozen Valkey reads it long after it was sent.
+"""
 
 
 class ValkeyLevel:
@@ -38,6 +44,9 @@ class ValkeyLevel:
 
     def __init__(self, url: str, life: float):
         self.life = life
+        self.prefix = f"{PREFIX}{life:g}:"
+        self.ahead = 0.0
+        """Valkey's clock less this process's, at least."""
         self.client: Valkey = Valkey.from_url(
             url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS
         )
@@ -49,9 +58,10 @@ class ValkeyLevel:
     async def probe(self) -> None:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                await self.client.ping()
+                seconds, microseconds = await self.client.time()
         except (ValkeyError, OSError, TimeoutError) as error:
             raise StoreAway(f"Valkey does not answer: {error}") from None
+        self.ahead = seconds + microseconds / 1_000_000 - monotonic()
 
     async def get(self, address: str) -> Entry | None:
         if not self.dependency.up:
@@ -60,12 +70,12 @@ class ValkeyLevel:
         try:
             async with asyncio.timeout(PATIENCE):
                 pipeline: Any = self.client.pipeline(transaction=False)
-                value, life = await pipeline.get(PREFIX + address).pttl(PREFIX + address).execute()
+                value, life = await pipeline.get(self.prefix + address).pttl(self.prefix + address).execute()
         except (ValkeyError, OSError, TimeoutError) as error:
             self.dependency.failed(str(error))
             return None
         version, _, rest = (value or b"").partition(b"\n")
-        if not rest:
+        if not rest or not 0 < life <= self.life * 1000:  # gone meanwhile, or its clock was set back
             return None
         visible_to, _, body = rest.partition(b"\n")
         return Entry(int(version), tuple(orjson.loads(visible_to)), body, asked + life / 1000 - self.life)
@@ -80,7 +90,7 @@ class ValkeyLevel:
     async def _write(self) -> None:
         while self.waiting:
             waiting, self.waiting = self.waiting, {}
-            keys = [PREFIX + address for address in waiting]
+            keys = [self.prefix + address for address in waiting]
             arguments = [part for what in waiting.values() for part in self._arguments(what)]
             try:
                 async with asyncio.timeout(PROBE_SECONDS):
@@ -94,7 +104,7 @@ class ValkeyLevel:
             value, dies_at = orjson.dumps(what.visible_to) + b"\n" + what.body, what.asked_at + self.life
         else:
             value, dies_at = b"", what.told_at + self.life + TOMBSTONE_OUTLIVES
-        return what.version, max(1, int((dies_at - monotonic()) * 1000)), value
+        return what.version, int((dies_at + self.ahead) * 1000), value
 
     async def close(self) -> None:
         if self.writing:

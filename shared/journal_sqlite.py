@@ -124,6 +124,8 @@ class SqliteJournal:
         self.writer = self._engine(1)
         self.readers = self._engine(connections) if self.file else self.writer
         self.lock: TextIO | None = None
+        self.away: StoreAway | None = None
+        """Why the last transaction that was tried could not begin, or could not be written."""
 
     def _engine(self, connections: int) -> AsyncEngine:
         engine = create_async_engine(
@@ -179,7 +181,10 @@ class SqliteJournal:
                 assert not transaction.failed, "a statement failed and its error was swallowed"
                 with transaction.using():
                     await transaction.driver.execute("COMMIT")
-            except BaseException:
+                self.away = None
+            except BaseException as error:
+                if isinstance(error, StoreAway):
+                    self.away = error
                 with _translated():
                     await transaction.driver.rollback()  # nothing where SQLite has done so itself
                 raise
@@ -209,11 +214,15 @@ class SqliteJournal:
                 yield transaction.driver
 
     async def probe(self) -> None:
-        """Whether the file can be locked for writing; while a transaction of ours is under way, it can."""
-        pool = cast(sa.QueuePool, self.writer.pool)
+        """Whether the file can be locked, and written after a failure. In use, the last try tells."""
+        away, pool = self.away, cast(sa.QueuePool, self.writer.pool)
         if not pool.checkedout():
-            async with self.transaction():
-                pass
+            async with self.transaction() as transaction:
+                if away:
+                    with transaction.using():
+                        await transaction.driver.execute("PRAGMA user_version = 1")
+        elif away:  # whoever uses it may wait for the lock in vain, too
+            raise StoreAway(str(away))
 
     async def note_start(self, key: Key, actor: str) -> int:
         async with self._own() as driver:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway import cache as module
-from gateway.cache import ENTRY_BYTES, TOMBSTONE_OUTLIVES, Cache, Entry
+from gateway.cache import ENTRY_BYTES, TOMBSTONE_OUTLIVES, Cache, Entry, Tombstone
 
 TASK = "/tasks/1"
 LIFE = 30.0
@@ -42,6 +42,22 @@ def a_cache(clock: Clock, hears: Callable[[], bool]) -> Cache:
 
 def an_entry(version: int, clock: Clock, *visible_to: str) -> Entry:
     return Entry(version, visible_to or ("*",), b"{}", clock.now)
+
+
+class Level:
+    """A shared level that has an entry; `meanwhile` happens while it is asked."""
+
+    def __init__(self, entry: Entry, meanwhile: Callable[[], object]):
+        self.entry = entry
+        self.meanwhile = meanwhile
+        self.put_there: list[Entry | Tombstone] = []
+
+    async def get(self, address: str) -> Entry:
+        self.meanwhile()
+        return self.entry
+
+    def put(self, address: str, what: Entry | Tombstone) -> None:
+        self.put_there.append(what)
 
 
 async def version_in(cache: Cache, address: str = TASK, caller: str = "anybody") -> int | None:
@@ -142,6 +158,45 @@ async def test_after_a_gap_nothing_that_was_asked_before_is_kept(cache: Cache, c
     assert await version_in(cache) == 2
 
 
+async def test_what_the_shared_level_says_across_a_gap_is_not_believed(clock: Clock) -> None:
+    hears = True
+    cache = a_cache(clock, lambda: hears)
+    clock.now += LIFE
+    cache.level = Level(an_entry(1, clock), cache.forget)
+
+    assert await version_in(cache) is None
+    assert not cache.entries
+
+    def cut() -> None:
+        nonlocal hears
+        hears = False
+
+    clock.now += LIFE
+    cache.level = Level(an_entry(1, clock), cut)
+    assert await version_in(cache) is None
+
+
+async def test_a_new_gateway_leaves_alone_what_others_kept_before_it_heard(clock: Clock) -> None:
+    cache = a_cache(clock, lambda: True)
+    cache.level = Level(an_entry(1, clock), lambda: None)
+
+    assert await version_in(cache) is None
+    clock.now += LIFE
+    assert await version_in(cache) == 1
+
+
+async def test_what_was_told_and_what_was_kept_reach_the_shared_level(clock: Clock) -> None:
+    cache = a_cache(clock, lambda: True)
+    cache.level = level = Level(an_entry(1, clock), lambda: None)
+    entry = an_entry(2, clock)
+
+    cache.told(TASK, 2)
+    cache.fill(TASK, entry)
+    cache.fill(TASK, an_entry(1, clock))
+
+    assert level.put_there == [Tombstone(2, clock.now), entry]
+
+
 async def test_the_least_used_goes_first_when_room_is_short(cache: Cache, clock: Clock) -> None:
     for number in range(9):
         cache.fill(f"/tasks/{number}", an_entry(1, clock))
@@ -161,6 +216,13 @@ async def test_what_has_no_room_at_all_is_not_kept(cache: Cache, clock: Clock) -
     assert cache.bytes == 0
 
 
+async def test_who_may_see_it_takes_room_too(cache: Cache, clock: Clock) -> None:
+    cache.fill(TASK, an_entry(1, clock, *(f"caller {number}" for number in range(100))))
+
+    assert await version_in(cache, caller="caller 1") is None
+    assert cache.bytes == 0
+
+
 async def test_tombstones_take_room_only_as_long_as_something_older_may_come(
     cache: Cache, clock: Clock
 ) -> None:
@@ -173,10 +235,20 @@ async def test_tombstones_take_room_only_as_long_as_something_older_may_come(
     assert list(cache.tombstones) == [TASK]
 
 
-async def test_a_tombstone_given_up_for_room_still_keeps_older_answers_out(
-    cache: Cache, clock: Clock
-) -> None:
+async def test_a_tombstone_outlives_all_that_was_asked_before_it(cache: Cache, clock: Clock) -> None:
+    cache.told(TASK, 2)
+    clock.now += LIFE + TOMBSTONE_OUTLIVES / 2
+
+    cache.told("/tasks/2", 1)
+
+    assert TASK in cache.tombstones
+
+
+async def test_a_tombstone_given_up_for_room_still_keeps_older_answers_out(clock: Clock) -> None:
+    cache = a_cache(clock, lambda: True)
+    clock.now += LIFE
     late = an_entry(1, clock)
+    cache.level = level = Level(late, lambda: None)
     clock.now += 1
     cache.told(TASK, 2)
     clock.now += 1
@@ -186,5 +258,6 @@ async def test_a_tombstone_given_up_for_room_still_keeps_older_answers_out(
 
     cache.fill(TASK, late)
 
+    assert late not in level.put_there
     assert await version_in(cache) is None
     assert cache.bytes <= ROOM

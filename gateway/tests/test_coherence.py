@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 )
 
 from gateway import cache as module
-from gateway.cache import TOMBSTONE_OUTLIVES, Cache, Entry, Tombstone
+from gateway.cache import TOMBSTONE_BYTES, TOMBSTONE_OUTLIVES, Cache, Entry, Tombstone
 
 TASK = "/tasks/1"
 LIFE = 30.0
+ROOM = 3000
 REPLICAS = st.integers(0, 1)
 now = 1000.0
 
@@ -53,7 +54,7 @@ class Level:
         return kept if isinstance(kept, Entry) and now < dies_at(kept) and not self.away else None
 
     def put(self, address: str, what: Entry | Tombstone) -> None:
-        if not self.away:
+        if not self.away and address == TASK:
             self.waiting.append(what)
 
     def hear_one(self) -> None:
@@ -69,7 +70,7 @@ class Replica:
     def __init__(self, level: Level, make: Callable[..., Cache]):
         self.hears = True
         self.events: list[int] = []
-        self.cache = make(100_000, LIFE, lambda: self.hears, level)
+        self.cache = make(ROOM, LIFE, lambda: self.hears, level)
         self.answered = 0
 
 
@@ -169,6 +170,12 @@ class World(RuleBasedStateMachine):
             replica.cache.forget()
         replica.hears = not replica.hears
 
+    @rule(number=REPLICAS, how_many=st.sampled_from([1, ROOM // TOMBSTONE_BYTES]))
+    def others_change(self, number: int, how_many: int) -> None:
+        """One of them has the dead make room, so many of them all that is kept."""
+        for other in range(how_many):
+            self.replicas[number].cache.told(f"/others/{now}/{other}", 1)
+
     @precondition(lambda self: self.level.waiting)
     @rule()
     def the_level_hears(self) -> None:
@@ -186,6 +193,13 @@ class World(RuleBasedStateMachine):
         """Between any two things that happen, as on a clock that counts nanoseconds."""
         global now  # noqa: PLW0603
         now += 1 / 1024
+
+    @invariant()
+    def what_is_kept_is_counted(self) -> None:
+        for replica in self.replicas:
+            cache = replica.cache
+            entries = sum(entry.size for entry in cache.entries.values())
+            assert cache.bytes == entries + TOMBSTONE_BYTES * len(cache.tombstones) <= cache.most_bytes
 
     @rule(seconds=st.sampled_from([0.125, 5.0, 29.0, 31.0]))
     def time_passes(self, seconds: float) -> None:

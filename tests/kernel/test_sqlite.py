@@ -1,8 +1,10 @@
 """SQLite's own: one process, other programs at the file, a full disk, a store that forgets."""
 
 import asyncio
+import resource
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -107,6 +109,20 @@ async def test_a_full_disk_is_a_store_that_is_away_and_nothing_is_half_written(
     await conclude(journal)
 
 
+async def test_a_disk_without_room_is_away_until_it_has_some(journal: SqliteJournal, tmp_path: Path) -> None:
+    room, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "toy.db-wal").stat().st_size, most))
+    try:
+        for attempt in (partial(conclude, journal), journal.probe, journal.probe):
+            with pytest.raises(StoreAway):
+                await attempt()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+
+    await journal.probe()
+    await conclude(journal)
+
+
 @pytest.mark.parametrize("place", ["file", "memory"])
 async def test_a_query_that_nobody_waits_for_any_more_is_ended(place: str, url: str) -> None:
     journal = SqliteJournal(url if place == "file" else "sqlite+aiosqlite://", MIGRATIONS)
@@ -133,6 +149,25 @@ async def test_a_query_sees_what_is_committed_and_does_not_wait(journal: SqliteJ
         assert await marks(journal) == 0
         await journal.probe()
     assert await marks(journal) == 1
+
+
+async def test_who_waits_for_the_lock_in_vain_is_not_taken_for_a_transaction_under_way(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    other = sqlite3.connect(tmp_path / "toy.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreAway, match="locked"):
+        await conclude(journal)
+
+    waiting = asyncio.create_task(conclude(journal))
+    await asyncio.sleep(0.1)
+    with pytest.raises(StoreAway, match="locked"):
+        await journal.probe()
+
+    other.execute("ROLLBACK")
+    other.close()
+    await waiting
+    await journal.probe()
 
 
 async def test_another_program_at_the_file_is_waited_for_and_charged_to_nobody(

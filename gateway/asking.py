@@ -21,7 +21,7 @@ from gateway.gateway import ANONYMOUS, Gateway
 from gateway.operations import OperationKey
 from gateway.parameters import require_known
 from gateway.preferences import key_in, message_id_for, preference_in
-from gateway.reading import address_in, address_of, learn
+from gateway.reading import address_in, address_of, learn, tell
 from shared.asking import Answered, NotAnsweredYet
 from shared.contracts.operations import GetOperation, Operation
 from shared.messages import AnswerType, Command, Conditional, Page, Request, Resource
@@ -148,8 +148,10 @@ class Asker:
         queue = GetOperation.queue.replace("*", key.owner)
         answered = await self._ask(query, wait=self.gateway.settings.wait_seconds, queue=queue)
         found = Operation.model_validate_json(answered.body)
-        if found.state == "done" and (address := address_in(key.queue, found.answer)):
-            self.gateway.cache.told(address, found.answer["version"])
+        if found.state == "done":
+            tell(self.gateway.cache, found.versions)
+            if address := address_in(key.queue, found.answer):
+                self.gateway.cache.told(address, found.answer["version"])
         return key, found
 
     async def _ask(self, request: Request[Any], *, message_id: str | None = None, **how: Any) -> Answered:

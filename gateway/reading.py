@@ -14,10 +14,7 @@ def learn(cache: Cache, command: Command[Any], answered: Answered, asked_at: flo
 
     Address and version of the resource that it was answered with, unless that is gone.
     """
-    if answered.versions is None:
-        cache.forget()
-    for address, version in (answered.versions or {}).items():
-        cache.told(address, version)
+    tell(cache, answered.versions)
     if not issubclass(command.answer, Resource):
         return None
     fields = orjson.loads(answered.body)
@@ -28,6 +25,14 @@ def learn(cache: Cache, command: Command[Any], answered: Answered, asked_at: flo
     if not answered.repeated:
         cache.fill(address, Entry(version, answered.visible_to, answered.body, asked_at))
     return address, version
+
+
+def tell(cache: Cache, versions: dict[str, int] | None) -> None:
+    """What else a command brought to a new version; None for more than could be told."""
+    if versions is None:
+        cache.forget()
+    for address, version in (versions or {}).items():
+        cache.told(address, version)
 
 
 def address_of(query: Request[Any]) -> str:

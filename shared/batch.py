@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import perf_counter
 
-from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer, touched_by
+from shared.delivery import Delivery, Unsettled, send_answer, touched_by, versions_besides
 from shared.handling import Work
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Refusal
@@ -212,10 +212,12 @@ class Batches:
             raise _Spoiled(error) from error
         else:
             body = answer.model_dump_json().encode() if answer is not None else b"null"
-            delivery.answer_headers = headers_of_answer(work, answer)
+            delivery.visible_to = work.visible_to
             delivery.touched = touched_by(work, answer)
             batch.said += delivery.everything_said(work)
-            self._note(delivery, Outcome("done", body, delivery.fingerprint), batch)
+            self._note(
+                delivery, Outcome("done", body, delivery.fingerprint, versions_besides(work, answer)), batch
+            )
 
     async def _refuse_afresh(self, delivery: Delivery, refusal: Refusal) -> None:
         """The refusal came after a write, which is undone by now: only the refusal itself is kept."""
@@ -282,7 +284,8 @@ class Batches:
         kind = "Refusal"
         if outcome.ending == "done":
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
-        send_answer(self.recovery.publisher, delivery, kind, outcome.answer, repeated=repeated)
+        publisher, versions = self.recovery.publisher, outcome.versions
+        send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
 
 
 def _log_end(

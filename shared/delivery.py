@@ -58,7 +58,7 @@ class Delivery:
     headers_travel: bool = True
     prepared: Any = None
     started: bool = False
-    answer_headers: FieldTable = field(default_factory=dict)
+    visible_to: tuple[str, ...] = EVERYBODY
     touched: list[str] = field(default_factory=list)
 
     @property
@@ -191,28 +191,34 @@ def touched_by(work: Work, answer: Answer | None) -> list[str]:
     return list(dict.fromkeys([*own, *islice(told, MOST_VERSIONS)]))
 
 
-def headers_of_answer(work: Work, answer: Answer | None) -> FieldTable:
-    """What whoever keeps copies must know besides: who may see it, and what else has a new version by now.
+def versions_besides(work: Work, answer: Answer | None) -> str:
+    """What else has a new version by now, for whoever keeps copies: JSON by address.
 
-    `versions` is JSON; null stands for more of them than can be told.
+    Null stands for more of them than can be told: an answer's headers have to fit into one frame.
     """
-    headers: FieldTable = {}
-    if work.visible_to != EVERYBODY:
-        headers["visible-to"] = list(work.visible_to)
     versions = {address: version for event in work.said for address, version in event.versions().items()}
     if isinstance(answer, Resource):
         versions.pop(answer.address_of(answer.id), None)
-    if versions:
-        headers["versions"] = orjson.dumps(versions if len(versions) <= MOST_VERSIONS else None).decode()
-    return headers
+    return orjson.dumps(versions if len(versions) <= MOST_VERSIONS else None).decode()
 
 
 def send_answer(
-    publisher: Publisher, delivery: Delivery, kind: str, body: bytes, *, repeated: bool = False
+    publisher: Publisher,
+    delivery: Delivery,
+    kind: str,
+    body: bytes,
+    *,
+    versions: str = "{}",
+    repeated: bool = False,
 ) -> None:
     """Answer whoever asked, if somebody did. Who misses an answer asks again with the same id."""
     if not delivery.raw.reply_to:
         return
+    headers: FieldTable = {"repeated": True} if repeated else {}
+    if versions != "{}":
+        headers["versions"] = versions
+    if delivery.visible_to != EVERYBODY:
+        headers["visible-to"] = list(delivery.visible_to)
     properties = Basic.Properties(
         content_type="application/json",
         correlation_id=delivery.raw.correlation_id or delivery.message_id,
@@ -221,7 +227,7 @@ def send_answer(
         app_id=publisher.process,
         user_id=publisher.user,
         timestamp=datetime.now(UTC),
-        headers={"repeated": True} if repeated else delivery.answer_headers,
+        headers=headers,
     )
     publisher.publish("", delivery.raw.reply_to, body, properties, mandatory=False)
 

@@ -36,11 +36,15 @@ class Conflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended, as the inbox keeps it. `answer` is the JSON that whoever asked gets."""
+    """How a command ended, as the inbox keeps it. `answer` is the JSON that whoever asked gets.
+
+    `versions`: what else it brought to a new version, as JSON by address; null for too much to tell.
+    """
 
     ending: Literal["done", "refused", "failed"]
     answer: bytes
     fingerprint: bytes
+    versions: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Noted:
     attempt: int
     due_at: datetime | None
     error: str | None
+    versions: str
 
 
 class Transaction(Protocol):

@@ -91,7 +91,9 @@ class MongoTransaction(Writing[str]):
             found = {row["_id"]: row for row in await rows.to_list()}
         self.absent.update(key for key in map(id_of, keys) if key not in found)
         return {
-            (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
+            (row["queue"], row["message_id"]): Outcome(
+                row["outcome"], row["answer"], row["fingerprint"], row["versions"]
+            )
             for row in found.values()
             if row["outcome"] in ENDED
         }
@@ -101,7 +103,9 @@ class MongoTransaction(Writing[str]):
             row = await self.database["inbox"].find_one({"_id": id_of(key)}, session=self.session)
         if row is None:
             return None
-        return Noted(row["outcome"], row["answer"], row["attempt"], row["due_at"], row["error"])
+        return Noted(
+            row["outcome"], row["answer"], row["attempt"], row["due_at"], row["error"], row["versions"]
+        )
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
         await self.flush()
@@ -126,6 +130,7 @@ class MongoTransaction(Writing[str]):
             "outcome": outcome.ending,
             "answer": outcome.answer,
             "fingerprint": outcome.fingerprint,
+            "versions": outcome.versions,
         }
         if key in self.absent:
             return InsertOne(row)

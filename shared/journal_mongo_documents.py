@@ -26,6 +26,7 @@ def row_of(queue: str, message_id: str, actor: str, now: datetime) -> Document:
         "fingerprint": None,
         "outcome": None,
         "answer": None,
+        "versions": "{}",
         "attempt": 1,
         "starts": 0,
         "due_at": None,

@@ -56,10 +56,7 @@ class PostgresqlTransaction(SqlTransaction):
         queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
         with self.using():
             rows = await self.driver.fetch(statements.FIND, queues, ids)
-        return {
-            (row["queue"], row["message_id"]): Outcome(row["outcome"], row["answer"], row["fingerprint"])
-            for row in rows
-        }
+        return {(queue, message_id): Outcome(*outcome) for queue, message_id, *outcome in map(tuple, rows)}
 
     async def look_up(self, key: Key) -> Noted | None:
         with _translated(self.driver):

@@ -1,26 +1,28 @@
 """The statements that the kernel runs on its tables in PostgreSQL."""
 
 FIND = """
-SELECT queue, message_id, outcome, answer, fingerprint FROM inbox
+SELECT queue, message_id, outcome, answer, fingerprint, versions FROM inbox
 WHERE (queue, message_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 AND outcome IN ('done', 'refused')"""
 
 LOOK_UP = """
-SELECT outcome, answer, attempt, due_at, error FROM inbox WHERE queue = $1 AND message_id = $2"""
+SELECT outcome, answer, attempt, due_at, error, versions FROM inbox WHERE queue = $1 AND message_id = $2"""
 
 CONCLUDE = """
 WITH settled AS (
-    INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
+    INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint, versions)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
+                         $7::text[])
     ON CONFLICT (queue, message_id) DO UPDATE
     SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
-        fingerprint = excluded.fingerprint, error = NULL, due_at = NULL, noted_at = now()
+        fingerprint = excluded.fingerprint, versions = excluded.versions,
+        error = NULL, due_at = NULL, noted_at = now()
     WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
     RETURNING 1
 ), said AS (
     INSERT INTO outbox (id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at)
-    SELECT * FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                         $13::text[], $14::bytea[], $15::timestamptz[])
+    SELECT * FROM unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
+                         $14::text[], $15::bytea[], $16::timestamptz[])
 )
 SELECT count(*) FROM settled"""
 

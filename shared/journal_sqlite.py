@@ -77,8 +77,8 @@ class SqliteTransaction(SqlTransaction):
     async def look_up(self, key: Key) -> Noted | None:
         with self.using():
             rows = await self.driver.execute_fetchall(statements.LOOK_UP, key)
-        for ending, answer, attempt, due_at, error in rows:
-            return Noted(ending, answer, attempt, _time(due_at) if due_at else None, error)
+        for ending, answer, attempt, due_at, error, versions in rows:
+            return Noted(ending, answer, attempt, _time(due_at) if due_at else None, error, versions)
         return None
 
     async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:

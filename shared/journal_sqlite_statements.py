@@ -2,18 +2,20 @@
 
 FIND = """
 WITH wanted (queue, message_id) AS (VALUES {})
-SELECT queue, message_id, outcome, answer, fingerprint FROM wanted JOIN inbox USING (queue, message_id)
+SELECT queue, message_id, outcome, answer, fingerprint, versions
+FROM wanted JOIN inbox USING (queue, message_id)
 WHERE outcome IN ('done', 'refused')"""
 
 LOOK_UP = """
-SELECT outcome, answer, attempt, due_at, error FROM inbox WHERE queue = ? AND message_id = ?"""
+SELECT outcome, answer, attempt, due_at, error, versions FROM inbox WHERE queue = ? AND message_id = ?"""
 
 SETTLE = """
-INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint, noted_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint, versions, noted_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (queue, message_id) DO UPDATE
 SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
-    fingerprint = excluded.fingerprint, error = NULL, due_at = NULL, noted_at = excluded.noted_at
+    fingerprint = excluded.fingerprint, versions = excluded.versions,
+    error = NULL, due_at = NULL, noted_at = excluded.noted_at
 WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'"""
 
 SAY = """

@@ -3,7 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
-SETTLED = ["queue", "message_id", "actor", "outcome.ending", "outcome.answer", "outcome.fingerprint"]
+SETTLED = [
+    "queue",
+    "message_id",
+    "actor",
+    "outcome.ending",
+    "outcome.answer",
+    "outcome.fingerprint",
+    "outcome.versions",
+]
 SAID = [
     "id",
     "exchange",
@@ -15,6 +23,20 @@ SAID = [
     "body",
     "said_at",
 ]
+
+
+def add_versions() -> None:
+    """The second step of the kernel's tables, right after the first in a new service."""
+    op.add_column(
+        "inbox",
+        sa.Column(
+            "versions",
+            sa.Text,
+            nullable=False,
+            server_default="{}",
+            comment="JSON: what else has a new version",
+        ),
+    )
 
 
 def create_journal() -> None:

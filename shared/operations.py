@@ -21,5 +21,10 @@ async def get_operation(query: GetOperation, work: Work) -> Operation:
             last_error=noted.error or "",
         )
     return Operation.model_validate(
-        {"state": noted.ending, "attempt": noted.attempt, "answer": orjson.loads(noted.answer or b"null")}
+        {
+            "state": noted.ending,
+            "attempt": noted.attempt,
+            "answer": orjson.loads(noted.answer or b"null"),
+            "versions": orjson.loads(noted.versions),
+        }
     )

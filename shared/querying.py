@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from shared.bus import Publisher
-from shared.delivery import Delivery, Unsettled, headers_of_answer, send_answer
+from shared.delivery import Delivery, Unsettled, send_answer
 from shared.health import Dependency
 from shared.journal import Conflict, Journal, StoreAway, Transaction
 from shared.messages import Failed, Invalid, Refusal, Unavailable
@@ -75,7 +75,7 @@ class Queries:
             answer = await delivery.handler.function(delivery.message, work)
             assert answer is not None, "a query has an answer"
             body = answer.model_dump_json().encode()
-            delivery.answer_headers = headers_of_answer(work, answer)
+            delivery.visible_to = work.visible_to
         except (StoreAway, Conflict):
             raise
         except Refusal as refusal:

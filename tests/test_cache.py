@@ -1,6 +1,7 @@
 """Reading through two gateways: what was answered shows at once, what was heard soon, Valkey or not."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from tests.amqp import client
 from tests.system import Replica, System, eventually
 
 LIFE = "2"
@@ -131,6 +133,21 @@ async def test_everything_that_a_command_changed_is_shown_after_its_answer(
     for version in range(2, 52):
         await one.post("/waste/organizations/office/waste", json={"amounts": {"bio": 1}})
         assert (await one.get(storage.headers["location"])).json()["version"] == version
+
+
+async def test_a_repeated_answer_tells_what_else_the_command_had_changed(
+    system: System, one: httpx2.AsyncClient
+) -> None:
+    storage = (await one.get("/waste/storages/near")).json()
+    body = {"organization": "office", "amounts": {"bio": 1}}
+    told = []
+    async with client(system) as amqp:
+        for _ in range(2):
+            await amqp.publish("waste.generate_waste", body, message_id="placed-once", answered=True)
+            answer = await asyncio.wait_for(amqp.replies.get(), 30)
+            told.append(json.loads(str(answer.headers["versions"])))
+
+    assert told == [{f"/waste/storages/{storage['id']}": storage["version"] + 1}] * 2
 
 
 async def test_what_is_asked_for_by_name_is_asked_of_the_owner(

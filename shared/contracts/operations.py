@@ -21,6 +21,10 @@ class Operation(Answer):
     attempt: int = 1
     next_attempt_at: AwareDatetime | None = None
     last_error: str = ""
+    versions: dict[str, int] | None = Field(
+        default_factory=dict,
+        description="What else it brought to a new version, by address; null: too much to tell.",
+    )
     answer: Any = Field(None, examples=[{"id": "0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11", "title": "Buy milk"}])
 
 

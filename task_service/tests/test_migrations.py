@@ -54,7 +54,7 @@ async def test_tasks_of_revision_0001_upgrade_to_open_ones_that_nobody_has_chang
     earlier = await opened(database_url, only_first(tmp_path))
     async with earlier.transaction() as transaction:
         cast(SqlTransaction, transaction).write(sa.insert(TASKS_AT_0001), row)
-        await transaction.conclude([], [])
+        await cast(SqlTransaction, transaction).flush()
     await earlier.close()
 
     running = Running(await opened(database_url), handlers)

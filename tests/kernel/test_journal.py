@@ -24,7 +24,7 @@ from tests.toy_service.handlers import ADD_HEARD, ADD_MARK
 
 MIGRATIONS = Path(__file__).parents[1] / "toy_service" / "migrations"
 KEY = ("toy.mark", "caf\xe9 \u041c 1")
-DONE = Outcome("done", b'{"\xd0\x9c": "\x00"}', b"\x00\xff")
+DONE = Outcome("done", b'{"\xd0\x9c": "\x00"}', b"\x00\xff", '{"/toys/1":2}')
 COUNT = sa.text("SELECT count(*) FROM marks")
 MARK = {"text": "x", "message_id": "1", "actor": "direct"}
 _numbers = count(1)
@@ -96,7 +96,7 @@ async def test_an_outcome_is_found_as_it_was_and_written_once(journal: Journal) 
         await conclude(journal, Outcome("refused", b"", b""), said())
     async with journal.transaction() as transaction:
         assert await transaction.find([("toy.mark", "other"), KEY, ("other", KEY[1])]) == {KEY: DONE}
-    assert await look_up(journal) == Noted("done", DONE.answer, 1, None, None)
+    assert await look_up(journal) == Noted("done", DONE.answer, 1, None, None, DONE.versions)
     assert await journal.backlog() == (0, 0.0)
     assert await journal.note_start(KEY, "direct") == 0
 
@@ -108,7 +108,7 @@ async def test_starts_are_counted_until_an_attempt_is_noted(journal: Journal) ->
     await journal.note_attempt(KEY, "direct", 2, due, "RuntimeError: \u041c")
 
     assert starts == [1, 2]
-    assert await look_up(journal) == Noted(None, None, 2, due, "RuntimeError: \u041c")
+    assert await look_up(journal) == Noted(None, None, 2, due, "RuntimeError: \u041c", "{}")
     assert await journal.note_start(KEY, "direct") == 1
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.journal_tables import create_journal
+from shared.journal_tables import add_versions, create_journal
 
 revision = "0001"
 down_revision = None
@@ -11,6 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     create_journal()
+    add_versions()
     op.create_table(
         "marks", sa.Column("text", sa.Text), sa.Column("message_id", sa.Text), sa.Column("actor", sa.Text)
     )

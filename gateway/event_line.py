@@ -43,6 +43,7 @@ class EventLine:
             event = EVENTS[str(message.routing_key)].model_validate_json(message.body)
         except ValidationError:
             log.warning("an event that does not fit", extra={"fields": {"event": message.routing_key}})
+            self.cache.forget()  # it may have told of anything
             return
         for address, version in event.versions().items():
             self.cache.told(address, version)

@@ -75,7 +75,9 @@ class ValkeyLevel:
             self.dependency.failed(str(error))
             return None
         version, _, rest = (value or b"").partition(b"\n")
-        if not rest or not 0 < life <= self.life * 1000:  # gone meanwhile, or its clock was set back
+        if (
+            not rest or not version.isdigit() or not 0 < life <= self.life * 1000
+        ):  # gone meanwhile, or its clock was set back
             return None
         visible_to, _, body = rest.partition(b"\n")
         return Entry(int(version), tuple(orjson.loads(visible_to)), body, asked + life / 1000 - self.life)

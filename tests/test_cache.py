@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import aio_pika
 import httpx2
 import pytest
 
@@ -148,6 +149,24 @@ async def test_a_repeated_answer_tells_what_else_the_command_had_changed(
             told.append(json.loads(str(answer.headers["versions"])))
 
     assert told == [{f"/waste/storages/{storage['id']}": storage["version"] + 1}] * 2
+
+
+async def test_an_event_that_cannot_be_read_empties_the_cache(
+    system: System, one: httpx2.AsyncClient
+) -> None:
+    task = await a_task(one)
+    assert await how(one, task) == "conveyor; hit; detail=memory"
+
+    connection = await system.connect()
+    async with connection:
+        channel = await connection.channel()
+        events = await channel.get_exchange("events")
+        await events.publish(aio_pika.Message(b"{}"), "tasks.task_changed")
+
+        async def forgotten() -> bool:
+            return "fwd=miss" in await how(one, task)
+
+        await eventually(forgotten, "the cache is empty")
 
 
 async def test_what_is_asked_for_by_name_is_asked_of_the_owner(

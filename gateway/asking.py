@@ -4,6 +4,7 @@ A command gets its key, its operation and its patience here, from its contract a
 """
 
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from time import monotonic
 from typing import Annotated, Any, cast
@@ -13,6 +14,7 @@ from uuid import uuid4
 import fastapi
 import orjson
 from fastapi import Depends, Response
+from starlette.responses import StreamingResponse
 
 from gateway.cache import Entry
 from gateway.conditions import VersionDemanded, entity_tag, names, versions_in
@@ -22,6 +24,7 @@ from gateway.operations import OperationKey
 from gateway.parameters import require_known
 from gateway.preferences import key_in, message_id_for, preference_in
 from gateway.reading import address_in, address_of, learn, tell
+from gateway.streaming import changes
 from shared.asking import Answered, NotAnsweredYet
 from shared.contracts.operations import GetOperation, Operation
 from shared.messages import AnswerType, Command, Conditional, Page, Request, Resource
@@ -72,19 +75,35 @@ class Asker:
     async def _resource(self, query: Request[Any]) -> bytes:
         """A resource goes with its entity tag, from the cache (RFC 9211) unless the client wants it fresh."""
         fresh = "no-cache" in self._header("cache-control").lower()
-        address = address_of(query)
-        found = None if fresh else await self.gateway.cache.get(address, ANONYMOUS)
-        if found:
-            entry, where = found
-            self.headers["cache-status"] = f"conveyor; hit; detail={where}"
-        else:
-            entry = await self._fetch(query, address)
-            self.headers["cache-status"] = f"conveyor; fwd={'request' if fresh else 'miss'}"
+        entry = await self._look(query, fresh=fresh)
         tag = self.headers["etag"] = entity_tag(entry.version)
         self.headers["cache-control"] = "private, no-cache"
         if names(self._header("if-none-match"), tag):
             raise NotModified
         return entry.body
+
+    async def _look(self, query: Request[Any], *, fresh: bool) -> Entry:
+        address = address_of(query)
+        if not fresh and (found := await self.gateway.cache.get(address, ANONYMOUS)):
+            entry, where = found
+            self.headers["cache-status"] = f"conveyor; hit; detail={where}"
+            return entry
+        self.headers["cache-status"] = f"conveyor; fwd={'request' if fresh else 'miss'}"
+        return await self._fetch(query, address)
+
+    async def changes(self, query: Request[Any], is_last: Callable[[dict[str, Any]], bool]) -> Response:
+        """The resource, and each new version of it, until one is the last; however long that takes."""
+        first = await self._look(query, fresh=False)
+        self.http.state.deadline.reschedule(None)
+        stream = changes(
+            self.gateway.cache,
+            address_of(query),
+            first,
+            lambda fresh: self._look(query, fresh=fresh),
+            is_last,
+        )
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
 
     async def _fetch(self, query: Request[Any], address: str) -> Entry:
         asked_at = monotonic()

@@ -5,8 +5,10 @@ tombstone: below its version nothing is kept or served, from memory or from the 
 Nothing is served while events cannot be heard, and nothing outlives `life`, counted from asking its owner.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -78,6 +80,7 @@ class Cache:
         self.entries: OrderedDict[str, Entry] = OrderedDict()
         self.tombstones: dict[str, Tombstone] = {}
         """By address, in the order in which they were told."""
+        self.watchers: dict[str, list[asyncio.Event]] = {}
         self.bytes = 0
         self.complete_since = monotonic()
         """What was asked earlier may be older than something that was not heard, or is forgotten."""
@@ -131,6 +134,8 @@ class Cache:
         """There is this version, by an event or by the answer to a command: what is older is never served."""
         if version <= self._version_told(address):
             return
+        for changed in self.watchers.get(address, ()):
+            changed.set()
         tombstone = Tombstone(version, monotonic())
         self._bury(address)
         self.tombstones[address] = tombstone
@@ -140,6 +145,18 @@ class Cache:
             self._drop(address)
         if self.level:
             self.level.put(address, tombstone)
+
+    @contextmanager
+    def watching(self, address: str) -> Iterator[asyncio.Event]:
+        """Set whenever a new version is told of."""
+        changed = asyncio.Event()
+        self.watchers.setdefault(address, []).append(changed)
+        try:
+            yield changed
+        finally:
+            self.watchers[address].remove(changed)
+            if not self.watchers[address]:
+                del self.watchers[address]
 
     def _version_told(self, address: str) -> int:
         tombstone = self.tombstones.get(address)

@@ -68,7 +68,7 @@ def steps(document: Json) -> list[Step]:
 
 def _step(document: Json, path: str, method: str) -> Step:
     operation = document["paths"][path][method]
-    status = next(int(status) for status in operation["responses"] if status.startswith("2"))
+    done = next(status for status in operation["responses"] if status.startswith("2"))
     bodies: Json = operation.get("requestBody", {}).get("content", {})
     kind = next(iter(bodies), "")
     return Step(
@@ -77,10 +77,10 @@ def _step(document: Json, path: str, method: str) -> Step:
         title=operation["summary"],
         method=method.upper(),
         path=_filled(path, operation),
-        status=status,
+        status=operation.get("x-example-status", int(done)),
         headers=_headers(operation) | ({"Content-Type": kind} if kind else {}),
         body=bodies[kind]["example"] if kind else None,
-        carried=_carried(document, operation) if status == 201 else {},
+        carried=_carried(document, operation, done) if done in {"201", "202"} else {},
     )
 
 
@@ -108,9 +108,10 @@ def _is_id(parameter: Json) -> bool:
     return bool(parameter["schema"].get("format") == "uuid")
 
 
-def _carried(document: Json, created: Json) -> dict[str, str]:
+def _carried(document: Json, created: Json, done: str) -> dict[str, str]:
     """The path parameter by whose id is looked up what this creates."""
-    answer = _answer(created, "201")
+    answer = _answer(created, done)
+    answer = answer.get("anyOf", [answer])[0]
     for path, operations in document["paths"].items():
         looked_up = operations.get("get", {"responses": {}})
         if path.endswith("}") and _answer(looked_up, "200") == answer:

@@ -27,8 +27,11 @@ async def document(system: System, gateway: Replica) -> dict[str, Any]:
 
 
 def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All that send one message; a stream asks again and again."""
     for methods in document["paths"].values():
-        yield from methods.values()
+        for operation in methods.values():
+            if "text/event-stream" not in operation["responses"].get("200", {}).get("content", {}):
+                yield operation
 
 
 def parameters(operation: dict[str, Any]) -> dict[str, bool]:

@@ -52,6 +52,17 @@ async def test_a_text_is_counted_and_its_report_can_be_read(http: httpx2.AsyncCl
     assert report == count(TEXT, 2).model_dump(mode="json")
 
 
+async def test_changes_are_told_as_they_come_until_the_end(http: httpx2.AsyncClient) -> None:
+    address = await hand_in(http)
+    async with http.stream("GET", f"{address}/events") as stream:
+        told = [json.loads(line[6:]) async for line in stream.aiter_lines() if line.startswith("data: ")]
+
+    versions = [job["version"] for job in told]
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert versions == sorted(set(versions))
+    assert told[-1]["status"] == "done"
+
+
 async def test_the_work_is_a_message_that_can_be_typed_by_hand(
     system: System, http: httpx2.AsyncClient
 ) -> None:
@@ -99,6 +110,7 @@ async def test_an_unknown_text_is_not_found(http: httpx2.AsyncClient) -> None:
     for answer in (
         await http.get(nowhere),
         await http.get(f"{nowhere}/report"),
+        await http.get(f"{nowhere}/events"),
         await http.post(f"{nowhere}/cancel"),
         await http.post(f"{nowhere}/again"),
         await http.delete(nowhere),

@@ -24,6 +24,7 @@ class Operation(Answer):
     versions: dict[str, int] | None = Field(
         default_factory=dict,
         description="What else it brought to a new version, by address; null: too much to tell.",
+        examples=[{}],
     )
     answer: Any = Field(None, examples=[{"id": "0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11", "title": "Buy milk"}])
 

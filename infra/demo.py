@@ -18,7 +18,7 @@ import httpx2
 
 from shared.contracts.waste.generating import Generation, Generations, StorageInView, StoragesInView
 from shared.contracts.waste.network import Kinds, Organizations, Roads, Storages
-from shared.messages import Answer
+from shared.messages import Answer, Page
 
 CASE = Path(__file__).parent / "cases" / "atom_eco.json"
 PAGE = 1000
@@ -65,10 +65,10 @@ class Result:
 
 def load(gateway: Gateway, case: Case) -> None:
     """Register what the case has and the system has not."""
-    kinds = {kind.code for kind in gateway.get("/waste/kinds", Kinds).items}
-    organizations = {one.name for one in gateway.get("/waste/organizations", Organizations).items}
-    storages = {one.name for one in gateway.get("/waste/storages", Storages).items}
-    roads = {(one.origin, one.destination) for one in gateway.get("/waste/roads", Roads).items}
+    kinds = {kind.code for kind in all_of(gateway, "/waste/kinds", Kinds)}
+    organizations = {one.name for one in all_of(gateway, "/waste/organizations", Organizations)}
+    storages = {one.name for one in all_of(gateway, "/waste/storages", Storages)}
+    roads = {(one.origin, one.destination) for one in all_of(gateway, "/waste/roads", Roads)}
     for code, title in case["kinds"].items():
         if code not in kinds:
             gateway.post("/waste/kinds", {"code": code, "title": title})
@@ -97,24 +97,26 @@ def look(gateway: Gateway, case: Case) -> list[Result]:
     results = []
     for organization in case["organizations"]:
         path = f"/waste/organizations/{quote(organization['name'])}"
-        like_the_case = [one for one in all_of(gateway, path) if one.amounts == organization["generates"]]
+        generations = all_of(gateway, f"{path}/waste", Generations)
+        like_the_case = [one for one in generations if one.amounts == organization["generates"]]
         if not like_the_case:
             raise Problem(
                 f"{organization['name']} has generated other waste than the case's, which would come out "
                 "differently now; run the demo on an empty system (make clean-data)."
             )
-        seen = gateway.get(f"{path}/storages", StoragesInView).items
+        seen = all_of(gateway, f"{path}/storages", StoragesInView)
         view = {storage.name: storage for storage in seen if storage.name in storages}
         results.append(Result(organization["name"], like_the_case[-1], view))
     return results
 
 
-def all_of(gateway: Gateway, path: str) -> Iterator[Generation]:
-    """What an organization generated, the latest first, however much that is."""
-    page = gateway.get(f"{path}/waste?limit={PAGE}", Generations).items
-    while page:
-        yield from page
-        page = gateway.get(f"{path}/waste?limit={PAGE}&before={page[-1].id}", Generations).items
+def all_of(gateway: Gateway, path: str, answer: type[Page]) -> Iterator[Any]:
+    """The items of a list, however many they are."""
+    page: Any = gateway.get(f"{path}?limit={PAGE}", answer)
+    yield from page.items
+    while page.next_cursor:
+        page = gateway.get(f"{path}?limit={PAGE}&cursor={page.next_cursor}", answer)
+        yield from page.items
 
 
 def show(case: Case, results: Sequence[Result]) -> None:

@@ -96,7 +96,7 @@ async def test_the_case_through_rest(system: System, gateway: Replica) -> None:
             path = f"/waste/organizations/{organization['name']}/waste"
             generation = await post(path)({"amounts": organization["generates"]})
             assert (await http.get(f"/waste/generations/{generation['id']}")).json() == generation
-            assert (await http.get(path)).json() == {"items": [generation]}
+            assert (await http.get(path)).json() == {"items": [generation], "next_cursor": None}
             return generation
 
         placed = await travel(

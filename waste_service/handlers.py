@@ -1,5 +1,7 @@
 """What waste_service hears: one function a message, each in five beats: load, decide, save, say, answer."""
 
+from itertools import islice
+
 from shared.contracts.waste.generating import (
     FindStorages,
     GenerateWaste,
@@ -37,8 +39,9 @@ from shared.contracts.waste.network import (
 )
 from shared.handling import Work, handles
 from waste_service.domain.network import Place, ways
-from waste_service.domain.placement import place, place_in_turn, placeable, storages_in_view
+from waste_service.domain.placement import NEAREST, place, place_in_turn, placeable, storages_in_view
 from waste_service.store.network import NetworkStore
+from waste_service.store.pages import IN_VIEW, last_position, page_of
 from waste_service.store.waste import WasteStore
 
 
@@ -121,7 +124,10 @@ async def find_storages(query: FindStorages, work: Work) -> StoragesInView:
     """Show an organization the distance and the room of any storage."""
     now = await WasteStore(work).present()
     organization = now.network.get_organization(query.organization)
-    return StoragesInView(items=storages_in_view(now.network, now.stock, organization))
+    last = last_position(query, IN_VIEW, NEAREST)
+
+    seen = storages_in_view(now.network, now.stock, organization, last)
+    return page_of(query, list(islice(seen, query.limit + 1)))
 
 
 @handles(GetGeneration)
@@ -133,10 +139,8 @@ async def get_generation(query: GetGeneration, work: Work) -> Generation:
 @handles(ListGenerations)
 async def list_generations(query: ListGenerations, work: Work) -> Generations:
     """List what an organization generated, the latest first."""
-    store = WasteStore(work)
     organization = await NetworkStore(work).get_organization(query.organization)
-    before = await store.number_of_generation(query.before) if query.before else None
-    return Generations(items=await store.list_generations(organization.id, query.limit, before))
+    return await WasteStore(work).list_generations(query, organization.id)
 
 
 @handles(GetOrganization)
@@ -148,7 +152,7 @@ async def get_organization(query: GetOrganization, work: Work) -> Organization:
 @handles(ListOrganizations)
 async def list_organizations(query: ListOrganizations, work: Work) -> Organizations:
     """List the organizations."""
-    return Organizations(items=await NetworkStore(work).list_organizations())
+    return await NetworkStore(work).list_organizations(query)
 
 
 @handles(GetStorage)
@@ -160,16 +164,16 @@ async def get_storage(query: GetStorage, work: Work) -> Storage:
 @handles(ListStorages)
 async def list_storages(query: ListStorages, work: Work) -> Storages:
     """List the storages with their room by kind."""
-    return Storages(items=await NetworkStore(work).list_storages())
+    return await NetworkStore(work).list_storages(query)
 
 
 @handles(ListRoads)
 async def list_roads(query: ListRoads, work: Work) -> Roads:
     """List the roads."""
-    return Roads(items=await NetworkStore(work).list_roads())
+    return await NetworkStore(work).list_roads(query)
 
 
 @handles(ListKinds)
 async def list_kinds(query: ListKinds, work: Work) -> Kinds:
     """List the kinds of waste."""
-    return Kinds(items=await NetworkStore(work).list_kinds())
+    return await NetworkStore(work).list_kinds(query)

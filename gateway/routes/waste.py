@@ -1,7 +1,6 @@
 """Waste by REST; what it means stands in shared/contracts/waste/."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
@@ -40,8 +39,11 @@ from shared.contracts.waste.network import (
     StorageIdOrName,
     Storages,
 )
+from shared.contracts.waste.pages import WhichPage
 
 router = APIRouter(prefix="/waste", tags=["waste"])
+
+Which = Annotated[WhichPage, Query()]
 
 
 class Waste(BaseModel):
@@ -58,8 +60,9 @@ async def register_kind(command: RegisterKind, ask: Ask) -> Kind:
 
 
 @router.get("/kinds", summary="List the kinds of waste")
-async def list_kinds(ask: Ask) -> Kinds:
-    return await ask(ListKinds())
+async def list_kinds(query: Annotated[ListKinds, Query()], ask: Ask) -> Kinds:
+    """By code. A `Link` with `rel="next"` leads to the next page."""
+    return await ask(query)
 
 
 @router.post("/organizations", status_code=201, summary="Register an organization")
@@ -68,8 +71,9 @@ async def register_organization(command: RegisterOrganization, ask: Ask) -> Orga
 
 
 @router.get("/organizations", summary="List the organizations")
-async def list_organizations(ask: Ask) -> Organizations:
-    return await ask(ListOrganizations())
+async def list_organizations(query: Annotated[ListOrganizations, Query()], ask: Ask) -> Organizations:
+    """In the order of registration. A `Link` with `rel="next"` leads to the next page."""
+    return await ask(query)
 
 
 @router.get("/organizations/{organization}", summary="Look an organization up by its id or name")
@@ -83,8 +87,9 @@ async def register_storage(command: RegisterStorage, ask: Ask) -> Storage:
 
 
 @router.get("/storages", summary="List the storages with their room by kind")
-async def list_storages(ask: Ask) -> Storages:
-    return await ask(ListStorages())
+async def list_storages(query: Annotated[ListStorages, Query()], ask: Ask) -> Storages:
+    """In the order of registration. A `Link` with `rel="next"` leads to the next page."""
+    return await ask(query)
 
 
 @router.get("/storages/{storage}", summary="Look a storage up by its id or name")
@@ -99,8 +104,9 @@ async def add_road(command: AddRoad, ask: Ask) -> Road:
 
 
 @router.get("/roads", summary="List the roads")
-async def list_roads(ask: Ask) -> Roads:
-    return await ask(ListRoads())
+async def list_roads(query: Annotated[ListRoads, Query()], ask: Ask) -> Roads:
+    """In the order they were added. A `Link` with `rel="next"` leads to the next page."""
+    return await ask(query)
 
 
 @router.post("/organizations/{organization}/waste", status_code=201, summary="Generate waste")
@@ -110,20 +116,18 @@ async def generate_waste(organization: OrganizationIdOrName, waste: Waste, ask: 
 
 
 @router.get("/organizations/{organization}/waste", summary="List what an organization generated")
-async def list_generations(
-    organization: OrganizationIdOrName,
-    ask: Ask,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: UUID | None = None,
-) -> Generations:
-    """The latest first; the next page is what came before the last generation of this one."""
-    return await ask(ListGenerations(organization=organization, limit=limit, before=before))
+async def list_generations(organization: OrganizationIdOrName, which: Which, ask: Ask) -> Generations:
+    """The latest first. A `Link` with `rel="next"` leads to the next page."""
+    return await ask(ListGenerations(organization=organization, **which.model_dump()))
 
 
 @router.get("/organizations/{organization}/storages", summary="See the distance and room of any storage")
-async def find_storages(organization: OrganizationIdOrName, ask: Ask) -> StoragesInView:
-    """All storages, the nearest first; those that no road leads to are last and have no distance."""
-    return await ask(FindStorages(organization=organization))
+async def find_storages(organization: OrganizationIdOrName, which: Which, ask: Ask) -> StoragesInView:
+    """All storages, the nearest first; those that no road leads to are last and have no distance.
+
+    A `Link` with `rel="next"` leads to the next page.
+    """
+    return await ask(FindStorages(organization=organization, **which.model_dump()))
 
 
 @router.get("/generations/{generation}", summary="Look up where the waste of one generation went")

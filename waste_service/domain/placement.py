@@ -4,15 +4,22 @@ Never broken: no storage holds more of a kind than its capacity; what an organiz
 what is stored of it plus what waits. Waste waits only while no storage in its reach has room.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from uuid import UUID
 
 from shared.contracts.waste.generating import Placement, StorageInView
 from waste_service.domain.network import Network, Place
 
 NOTHING = Decimal(0)
+
+InView = tuple[bool, int, int]
+"""Where a storage stands in an organization's view: out of reach, metres, number."""
+
+NEAREST: InView = (False, 0, 0)
+"""Before all: every road is at least one metre long."""
 
 
 class Stock:
@@ -137,17 +144,22 @@ def place_in_turn(network: Network, stock: Stock, waiting: Iterable[Waiting]) ->
     return found
 
 
-def storages_in_view(network: Network, stock: Stock, organization: Place) -> list[StorageInView]:
-    """All storages as an organization sees them: nearest first, those out of reach last."""
-    near = list(network.nearest_storages(organization))
-    far = [(storage, None) for storage in network.storages_out_of_reach(organization)]
-    return [
-        StorageInView(
-            id=storage.id,
-            name=storage.name,
-            distance_metres=metres,
-            room={kind: stock.room(storage, kind) for kind in storage.capacity},
-            capacity=dict(storage.capacity),
-        )
-        for storage, metres in [*near, *far]
-    ]
+def storages_in_view(
+    network: Network, stock: Stock, organization: Place, last: InView = NEAREST
+) -> Iterator[tuple[InView, StorageInView]]:
+    """What an organization sees after the last storage that it saw: nearest first, out of reach last."""
+    near = network.nearest_storages(organization)
+    far = ((storage, None) for storage in network.storages_out_of_reach(organization))
+    for storage, metres in chain(near, far):
+        position = (metres is None, metres or 0, storage.number)
+        if position > last:
+            yield (
+                position,
+                StorageInView(
+                    id=storage.id,
+                    name=storage.name,
+                    distance_metres=metres,
+                    room={kind: stock.room(storage, kind) for kind in storage.capacity},
+                    capacity=dict(storage.capacity),
+                ),
+            )

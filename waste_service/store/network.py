@@ -2,28 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import Row, text
 
+from shared.contracts.waste.amounts import KindCode
 from shared.contracts.waste.network import (
     Kind,
+    Kinds,
+    ListKinds,
+    ListOrganizations,
+    ListRoads,
+    ListStorages,
     Organization,
     OrganizationNotFound,
+    Organizations,
     Road,
+    Roads,
     Storage,
     StorageNotFound,
+    Storages,
 )
 from shared.handling import Work
 from shared.journal_sql import sql
 from shared.messages import new_id
 from waste_service.domain.network import Place, id_in
+from waste_service.store.pages import Listing, RowNumber
 from waste_service.store.present import Present, present
 
 INSERT_KIND = text("INSERT INTO kinds (code, title) VALUES (:code, :title)")
-LIST_KINDS = text("SELECT code, title FROM kinds ORDER BY code")
 INSERT_PLACE = text("""
     INSERT INTO places (id, name, is_storage, created_at) VALUES (:id, :name, :is_storage, :created_at)""")
 INSERT_CAPACITY = text("""
@@ -31,19 +40,11 @@ INSERT_CAPACITY = text("""
 INSERT_ROAD = text("""
     INSERT INTO roads (id, origin, destination, metres, two_way, created_at)
     VALUES (:id, :origin_id, :destination_id, :metres, :two_way, :created_at)""")
-LIST_ORGANIZATIONS = text("SELECT id, name, created_at FROM places WHERE NOT is_storage ORDER BY number")
 GET_ORGANIZATION = text("""
     SELECT id, name, created_at FROM places WHERE NOT is_storage AND (id = :id OR name = :name)""")
-LIST_STORAGES = text("""
-    SELECT id, name, created_at, kind, capacity, stored, placements
-    FROM places JOIN capacities ON storage = id ORDER BY number, kind""")
 GET_STORAGE = text("""
     SELECT id, name, created_at, kind, capacity, stored, placements
     FROM places JOIN capacities ON storage = id WHERE id = :id OR name = :name ORDER BY kind""")
-LIST_ROADS = text("""
-    SELECT roads.id, a.name AS origin, a.id AS origin_id, b.name AS destination, b.id AS destination_id,
-        metres, two_way, roads.created_at
-    FROM roads JOIN places a ON a.id = origin JOIN places b ON b.id = destination ORDER BY roads.number""")
 
 
 class NetworkStore:
@@ -66,8 +67,8 @@ class NetworkStore:
         await self.transaction.flush()
         return Kind(code=code, title=title)
 
-    async def list_kinds(self) -> list[Kind]:
-        return [Kind.model_validate(row._mapping) for row in await self.transaction.read(LIST_KINDS)]
+    async def list_kinds(self, query: ListKinds) -> Kinds:
+        return await KINDS.page(self.transaction, query)
 
     async def add_organization(self, name: str) -> Organization:
         organization = Organization(id=new_id(), name=name, created_at=self.now)
@@ -80,9 +81,8 @@ class NetworkStore:
             raise OrganizationNotFound(f'There is no organization "{reference}".')
         return Organization.model_validate(row._mapping)
 
-    async def list_organizations(self) -> list[Organization]:
-        rows = await self.transaction.read(LIST_ORGANIZATIONS)
-        return [Organization.model_validate(row._mapping) for row in rows]
+    async def list_organizations(self, query: ListOrganizations) -> Organizations:
+        return await ORGANIZATIONS.page(self.transaction, query)
 
     async def add_storage(self, name: str, capacity: dict[str, Decimal]) -> Storage:
         storage = Storage(
@@ -107,9 +107,8 @@ class NetworkStore:
             raise StorageNotFound(f'There is no storage "{reference}".')
         return _storage(rows)
 
-    async def list_storages(self) -> list[Storage]:
-        rows = await self.transaction.read(LIST_STORAGES)
-        return [_storage(list(of_storage)) for _, of_storage in groupby(rows, key=lambda row: row.id)]
+    async def list_storages(self, query: ListStorages) -> Storages:
+        return await STORAGES.page(self.transaction, query)
 
     async def add_road(self, origin: Place, destination: Place, metres: int, *, two_way: bool) -> Road:
         (await self.present()).change_network().add_road(origin, destination, metres, two_way=two_way)
@@ -126,8 +125,8 @@ class NetworkStore:
         self.transaction.write(INSERT_ROAD, road.model_dump(by_alias=False))
         return road
 
-    async def list_roads(self) -> list[Road]:
-        return [Road.model_validate(row._mapping) for row in await self.transaction.read(LIST_ROADS)]
+    async def list_roads(self, query: ListRoads) -> Roads:
+        return await ROADS.page(self.transaction, query)
 
 
 def _pointing(reference: str) -> dict[str, Any]:
@@ -144,3 +143,38 @@ def _storage(rows: Sequence[Row[Any]]) -> Storage:
         created_at=rows[0].created_at,
         version=1 + sum(row.placements for row in rows),
     )
+
+
+KINDS = Listing(
+    text("SELECT code AS position, code, title FROM kinds WHERE code > :last ORDER BY code LIMIT :limit"),
+    TypeAdapter(tuple[KindCode]),
+    "",
+    lambda rows: Kind.model_validate(rows[0]._mapping),
+)
+ORGANIZATIONS = Listing(
+    text("""
+        SELECT number AS position, id, name, created_at FROM places
+        WHERE NOT is_storage AND number > :last ORDER BY number LIMIT :limit"""),
+    TypeAdapter(tuple[RowNumber]),
+    0,
+    lambda rows: Organization.model_validate(rows[0]._mapping),
+)
+STORAGES = Listing(
+    text("""
+        SELECT number AS position, id, name, created_at, kind, capacity, stored, placements
+        FROM (SELECT * FROM places WHERE is_storage AND number > :last ORDER BY number LIMIT :limit) AS those
+        JOIN capacities ON storage = id ORDER BY number, kind"""),
+    TypeAdapter(tuple[RowNumber]),
+    0,
+    _storage,
+)
+ROADS = Listing(
+    text("""
+        SELECT those.number AS position, those.id, a.name AS origin, a.id AS origin_id,
+            b.name AS destination, b.id AS destination_id, metres, two_way, those.created_at
+        FROM (SELECT * FROM roads WHERE number > :last ORDER BY number LIMIT :limit) AS those
+        JOIN places a ON a.id = origin JOIN places b ON b.id = destination ORDER BY those.number"""),
+    TypeAdapter(tuple[RowNumber]),
+    0,
+    lambda rows: Road.model_validate(rows[0]._mapping),
+)

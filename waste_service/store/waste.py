@@ -3,18 +3,26 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import Executable, Row, text
 
-from shared.contracts.waste.generating import Generation, GenerationNotFound, Placement, WasteStored
+from shared.contracts.waste.generating import (
+    Generation,
+    GenerationNotFound,
+    Generations,
+    ListGenerations,
+    Placement,
+    WasteStored,
+)
 from shared.handling import Work
 from shared.journal_sql import sql
 from shared.messages import new_id
 from waste_service.domain.network import Place
 from waste_service.domain.placement import Plan, Waiting
+from waste_service.store.pages import LAST_NUMBER, Listing, RowNumber
 from waste_service.store.present import Present, present
 
 INSERT_GENERATION = text("""
@@ -41,7 +49,8 @@ REMOVE_WAITING = text("DELETE FROM waiting WHERE number = :number")
 RENEW_GENERATION = text("UPDATE generations SET version = :version WHERE id = :id")
 
 GENERATIONS = """
-    SELECT g.id, g.created_at, g.version, o.name AS organization, o.id AS organization_id,
+    SELECT g.number AS position, g.id, g.created_at, g.version,
+        o.name AS organization, o.id AS organization_id,
         a.kind, a.amount AS generated, w.amount AS waiting,
         s.name AS storage, s.id AS storage_id, p.amount, p.distance_metres
     FROM ({those}) AS g
@@ -53,15 +62,13 @@ GENERATIONS = """
     ORDER BY g.number DESC, p.number"""
 # One statement, so that what a query shows is of one moment: generated = stored + waiting.
 GET_GENERATION = text(GENERATIONS.format(those="SELECT * FROM generations WHERE id = :id"))
-NUMBER_OF_GENERATION = text("SELECT number FROM generations WHERE id = :id")
 LIST_GENERATIONS = text(
     GENERATIONS.format(
         those="""
-        SELECT * FROM generations WHERE organization = :organization AND number < :before
+        SELECT * FROM generations WHERE organization = :organization AND number < :last
         ORDER BY number DESC LIMIT :limit"""
     )
 )
-LAST_NUMBER = 2**63 - 1
 
 
 class WasteStore:
@@ -191,21 +198,8 @@ class WasteStore:
             raise GenerationNotFound(f"There is no generation {identity}.")
         return _generation(rows)
 
-    async def number_of_generation(self, identity: UUID) -> int:
-        """Generations are numbered in the order in which they came."""
-        number = (await self.transaction.read(NUMBER_OF_GENERATION, {"id": identity})).scalar_one_or_none()
-        if number is None:
-            raise GenerationNotFound(f"There is no generation {identity}.")
-        return int(number)
-
-    async def list_generations(
-        self, organization: UUID, limit: int, before: int | None = None
-    ) -> list[Generation]:
-        rows = await self.transaction.read(
-            LIST_GENERATIONS,
-            {"organization": organization, "limit": limit, "before": before or LAST_NUMBER},
-        )
-        return [_generation(list(those)) for _, those in groupby(rows, key=lambda row: row.id)]
+    async def list_generations(self, query: ListGenerations, organization: UUID) -> Generations:
+        return await OF_ORGANIZATION.page(self.transaction, query, organization=organization)
 
 
 def _generation(rows: Sequence[Row[Any]]) -> Generation:
@@ -220,3 +214,6 @@ def _generation(rows: Sequence[Row[Any]]) -> Generation:
         created_at=rows[0].created_at,
         version=rows[0].version,
     )
+
+
+OF_ORGANIZATION = Listing(LIST_GENERATIONS, TypeAdapter(tuple[RowNumber]), LAST_NUMBER, _generation)

@@ -154,15 +154,13 @@ async def test_generations_are_listed_latest_first_whole_and_limited(office: Run
     first, second, third = await office.batch(waste(bio=12, glass=1), waste(bio=4), waste(glass=1))
 
     listed = (await office.ask(ListGenerations(organization="office"))).items
-    latest = (await office.ask(ListGenerations(organization="office", limit=2))).items
-
-    rest = (await office.ask(ListGenerations(organization="office", before=second.id))).items
-    nothing = (await office.ask(ListGenerations(organization="office", before=first.id))).items
+    latest = await office.ask(ListGenerations(organization="office", limit=2))
+    rest = await office.ask(ListGenerations(organization="office", cursor=latest.next_cursor))
 
     assert listed == [third, second, first]
-    assert latest == [third, second]
-    assert rest == [first]
-    assert nothing == []
+    assert latest.items == [third, second]
+    assert rest.items == [first]
+    assert rest.next_cursor is None
     assert second.unplaced == {"bio": Decimal(1)}
 
 

@@ -69,7 +69,7 @@ def test_an_organization_sees_the_near_the_full_and_those_out_of_reach() -> None
     stock = Stock()
     generated(network, stock, "office", bio=6)
 
-    seen = storages_in_view(network, stock, network.get("office"))
+    seen = [one for _, one in storages_in_view(network, stock, network.get("office"))]
 
     assert [(one.name, one.distance_metres) for one in seen] == [("A", 10), ("B", 20), ("far", None)]
     assert [one.room for one in seen] == [{"bio": 0}, {"bio": 4, "glass": 2}, {"bio": 1}]

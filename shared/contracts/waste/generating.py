@@ -7,7 +7,8 @@ from pydantic import AwareDatetime, Field
 
 from shared.contracts.waste.amounts import Amounts, KindCode
 from shared.contracts.waste.network import OrganizationIdOrName, OrganizationNotFound, Storage, UnknownKind
-from shared.messages import Answer, Command, Event, NotFound, Number, Query, Resource
+from shared.contracts.waste.pages import PageQuery
+from shared.messages import Answer, BadCursor, Command, Event, NotFound, Number, Page, Query, Resource
 
 GeneratedAmounts = Annotated[Amounts, Field(examples=[{"glass": 50, "bio": 5}])]
 GenerationId = Annotated[UUID, Field(examples=["0199d6c1-11d3-7c0e-8a4f-2b9e5d7c6a01"])]
@@ -52,14 +53,14 @@ class StorageInView(Answer):
     capacity: dict[KindCode, Number] = Field(examples=[{"glass": 300, "plastic": 100}])
 
 
-class Generations(Answer):
+class Generations(Page):
     """What an organization generated, the latest first."""
 
     items: list[Generation]
 
 
-class StoragesInView(Answer):
-    """All storages, the nearest first, those out of reach last."""
+class StoragesInView(Page):
+    """Storages, the nearest first, those out of reach last."""
 
     items: list[StorageInView]
 
@@ -82,19 +83,24 @@ class GetGeneration(Query[Generation], queue="waste.get_generation", refusals=(G
 
 
 class ListGenerations(
-    Query[Generations],
+    PageQuery[Generations],
     queue="waste.list_generations",
-    refusals=(OrganizationNotFound, GenerationNotFound),
+    refusals=(OrganizationNotFound, BadCursor),
 ):
-    """List what an organization generated, the latest first: all of it, or what came before a generation."""
+    """List what an organization generated, the latest first."""
 
     organization: OrganizationIdOrName
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    before: UUID | None = None
 
 
-class FindStorages(Query[StoragesInView], queue="waste.find_storages", refusals=(OrganizationNotFound,)):
-    """Find what an organization sees of all storages: how far each one is, how much room it has."""
+class FindStorages(
+    PageQuery[StoragesInView],
+    queue="waste.find_storages",
+    refusals=(OrganizationNotFound, BadCursor),
+):
+    """Find what an organization sees of all storages: how far each one is, how much room it has.
+
+    A road that is added between two pages may bring a storage nearer, and so before the page.
+    """
 
     organization: OrganizationIdOrName
 

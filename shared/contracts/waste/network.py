@@ -20,7 +20,21 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.contracts.waste.amounts import Amounts, KindCode
-from shared.messages import Answer, Command, Event, Format, Name, NotFound, Number, Query, Refusal, Resource
+from shared.contracts.waste.pages import PageQuery
+from shared.messages import (
+    Answer,
+    BadCursor,
+    Command,
+    Event,
+    Format,
+    Name,
+    NotFound,
+    Number,
+    Page,
+    Query,
+    Refusal,
+    Resource,
+)
 
 
 def _composed(value: object) -> object:
@@ -146,26 +160,26 @@ class Road(Answer):
     version: int = 1
 
 
-class Kinds(Answer):
-    """All kinds of waste, in the order of their codes."""
+class Kinds(Page):
+    """Kinds of waste, in the order of their codes."""
 
     items: list[Kind]
 
 
-class Organizations(Answer):
-    """All organizations, in the order of registration."""
+class Organizations(Page):
+    """Organizations, in the order of registration."""
 
     items: list[Organization]
 
 
-class Storages(Answer):
-    """All storages, in the order of registration."""
+class Storages(Page):
+    """Storages, in the order of registration."""
 
     items: list[Storage]
 
 
-class Roads(Answer):
-    """All roads, in the order they were added."""
+class Roads(Page):
+    """Roads, in the order they were added."""
 
     items: list[Road]
 
@@ -221,19 +235,19 @@ class GetStorage(Query[Storage], queue="waste.get_storage", refusals=(StorageNot
     storage: StorageIdOrName
 
 
-class ListKinds(Query[Kinds], queue="waste.list_kinds"):
+class ListKinds(PageQuery[Kinds], queue="waste.list_kinds", refusals=(BadCursor,)):
     """List the kinds of waste."""
 
 
-class ListOrganizations(Query[Organizations], queue="waste.list_organizations"):
+class ListOrganizations(PageQuery[Organizations], queue="waste.list_organizations", refusals=(BadCursor,)):
     """List the organizations."""
 
 
-class ListStorages(Query[Storages], queue="waste.list_storages"):
+class ListStorages(PageQuery[Storages], queue="waste.list_storages", refusals=(BadCursor,)):
     """List the storages with their room by kind."""
 
 
-class ListRoads(Query[Roads], queue="waste.list_roads"):
+class ListRoads(PageQuery[Roads], queue="waste.list_roads", refusals=(BadCursor,)):
     """List the roads."""
 
 

@@ -68,6 +68,7 @@ class Batches:
         self.unsettled = unsettled
         self.keep = keep
         self.waiting: deque[Delivery] = deque()
+        self.awaited: dict[Delivery, asyncio.Event] = {}
         self.arrived = asyncio.Event()
         self.idle = asyncio.Event()
         self.idle.set()
@@ -77,10 +78,19 @@ class Batches:
         self.idle.clear()
         self.arrived.set()
 
+    async def see_to_its_end(self, delivery: Delivery) -> None:
+        """Add it, and return when it is settled."""
+        self.awaited[delivery] = settled = asyncio.Event()
+        self.add(delivery)
+        await settled.wait()
+
     async def run(self) -> None:
         while True:
             await self.arrived.wait()
-            await self._turn([self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))])
+            deliveries = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
+            await self._turn(deliveries)
+            for delivery in self.awaited.keys() & deliveries:
+                self.awaited.pop(delivery).set()
             if not self.waiting:
                 self.arrived.clear()
                 self.idle.set()

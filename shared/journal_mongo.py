@@ -7,7 +7,7 @@ Inbox, change and outbox of a batch are one multi-document transaction, written 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -46,12 +46,18 @@ STATEMENT_SECONDS = 30.0
 CONNECTIONS = 10
 ENDED = ["done", "refused"]
 DUPLICATE_KEY = 11000
-AWAY_CODES = frozenset((6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436))
-"""Host and network errors, stepping down, shutting down, exceeded time (MongoDB's error_codes.yml)."""
+LETS_NOBODY_IN = frozenset((13, 18))
+AWAY_CODES = frozenset((6, 7, 18, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031))
+"""Host and network errors, a password that counts no longer, stepping down, shutting down, exceeded time, no
+disk space, no majority yet (MongoDB's error_codes.yml)."""
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
 LOCK = {"_id": "contended"}
 UNDER_WAY = {"_id": "under way"}
 MIGRATING = timedelta(minutes=1)
+
+
+class _NotYet(StoreAway):
+    """It may come by itself."""
 
 
 class MongoTransaction(Writing[str]):
@@ -161,15 +167,33 @@ class MongoJournal:
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
         )
+        self.left_open: list[Mapping[str, Any]] = []
         self.steps = {"0000 journal": create_journal, **steps}
 
     async def open(self) -> None:
-        """Nothing: connections are made as they are needed."""
+        """Connections are made as they are needed; a server that cannot be right is told at once."""
+        with suppress(_NotYet):
+            await self._look()
+
+    async def _look(self) -> None:
+        """StoreAway where waiting for it will not help, `_NotYet` where it may."""
+        try:
+            with pymongo.timeout(PROBE_MS / 1000):
+                hello = await self.database.command("hello")
+                await self.database["migrations"].find_one({"_id": "0000 journal"})
+        except OperationFailure as error:
+            kind = StoreAway if error.code in LETS_NOBODY_IN else _NotYet
+            raise kind(str(error.details["errmsg"] if error.details else error)) from error
+        except PyMongoError as error:
+            raise _NotYet(str(error)) from error
+        if not hello.get("setName") and hello.get("msg") != "isdbgrid":  # isdbgrid: a mongos says so
+            raise StoreAway("it is a standalone server; transactions need a replica set, one node will do")
 
     async def close(self) -> None:
         await self.client.close()
 
     async def migrate(self) -> None:
+        await self._look()
         migrations = self.database["migrations"]
         with _translated():
             while not await _taken(migrations, datetime.now(UTC)):
@@ -178,12 +202,16 @@ class MongoJournal:
             for name, step in self.steps.items():
                 if name not in done:
                     await step(self.database)
-                    await migrations.insert_one({"_id": name, "done_at": datetime.now(UTC)})
+                    done_now = {
+                        "$set": {"done_at": datetime.now(UTC)}
+                    }  # by somebody else too, after a minute
+                    await migrations.update_one({"_id": name}, done_now, upsert=True)
             await migrations.update_one(UNDER_WAY, {"$set": {"until": datetime.now(UTC)}})
 
     @asynccontextmanager
     async def transaction(self, *, contended: bool = False) -> AsyncIterator[MongoTransaction]:
-        async with self.client.start_session() as session:
+        await self._end_left_open()
+        async with self.client.start_session() as session, self._noting_left_open(session):
             with _translated():
                 await session.start_transaction(
                     read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
@@ -198,6 +226,21 @@ class MongoJournal:
             await transaction.flush()
             with _translated():
                 await session.commit_transaction()
+
+    @asynccontextmanager
+    async def _noting_left_open(self, session: AsyncClientSession) -> AsyncIterator[None]:
+        try:
+            yield
+        except StoreAway:
+            self.left_open.append(session.session_id)
+            raise
+
+    async def _end_left_open(self) -> None:
+        """A lost connection leaves its transaction open for a minute, in the way of its own repetition."""
+        if left_open := list(self.left_open):
+            with _translated():
+                await self.client.admin.command("killSessions", left_open)
+            self.left_open = self.left_open[len(left_open) :]
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[MongoTransaction]:
@@ -228,8 +271,6 @@ class MongoJournal:
         row = row_of(*key, actor, datetime.now(UTC))
         fresh = {name: value for name, value in row.items() if name not in ("_id", *changed)}
         filter_ = {"_id": row["_id"], "outcome": {"$nin": list(but)}}
-        if "outcome" not in changed:
-            fresh.pop("outcome")
         try:
             with _translated():
                 update = change | {"$setOnInsert": fresh}

@@ -2,13 +2,15 @@
 
 A place does one beat at a time, in a process of its own, so that one that dies is the fault of exactly one
 message. Bulk gets half of the places while others wait. What a crash of THIS process brings back is prepared
-with nothing beside it, and each such start is noted: a message that kills its worker shows by that.
+and settled with no other beat beside it, and each such start is noted: a message that kills its worker shows
+by that.
 """
 
 import asyncio
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any
 
-from shared.batch import Batches
+from shared.batch import FALSE_ALARMS, Batches
 from shared.delivery import Delivery
 from shared.journal import Conflict, Journal, StoreAway
 from shared.messages import Command, Invalid, Refusal
@@ -37,7 +39,7 @@ class Place:
 
     def _process(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork would share connections and threads' locks
-        return ProcessPoolExecutor(1, context, initializer=_end_with_the_parent)
+        return ProcessPoolExecutor(1, context, initializer=_live_as_long_as_the_parent)
 
     async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Twice where need be: the first process may have died before, and of something else."""
@@ -55,8 +57,12 @@ class Place:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _end_with_the_parent() -> None:
-    """A pool's process would wait for work for ever after a SIGKILL of the one that gives it."""
+def _live_as_long_as_the_parent() -> None:
+    """A pool's process would wait for work for ever after a SIGKILL of the one that gives it.
+
+    A Ctrl-C in the terminal reaches it too, and is the parent's to answer: it finishes what is under way.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -71,7 +77,8 @@ class Preparing:
     """Runs prepare beats, and gives what is prepared to the batches."""
 
     def __init__(self, places: int, journal: Journal, batches: Batches):
-        self.free = [Place() for _ in range(places)]
+        self.places = [Place() for _ in range(places)]
+        self.free = list(self.places)
         self.half = places // 2
         self.journal = journal
         self.batches = batches
@@ -94,9 +101,11 @@ class Preparing:
             await asyncio.wait(self.running)
 
     def close(self) -> None:
+        """End the processes, those too that are at work: Python would wait for them before it ends."""
+        self.stopping = True
         for task in self.running:
             task.cancel()
-        for place in self.free:
+        for place in self.places:
             place.close()
 
     def _start(self) -> None:
@@ -138,10 +147,14 @@ class Preparing:
         except Exception as error:
             await self.recovery.broken(delivery, error)
             return
-        self.batches.add(delivery)
+        if delivery.raw.redelivered:
+            await self.batches.see_to_its_end(delivery)  # what the next one does must not be charged to it
+        else:
+            self.batches.add(delivery)
 
     async def _prepared(self, delivery: Delivery, place: Place) -> Any:
         assert delivery.handler.prepare is not None
+        alarms = 0
         while True:
             try:
                 async with self.journal.reading() as transaction:
@@ -150,7 +163,9 @@ class Preparing:
                     work.send_now = lambda command: self._send(command, delivery)
                     return await delivery.handler.prepare(delivery.message, work)
             except (StoreAway, Conflict) as away:
-                await self.batches.wait_for_store(away)
+                alarms = 0 if await self.batches.wait_for_store(away) else alarms + 1
+                if alarms == FALSE_ALARMS:
+                    raise
 
     def _send(self, command: Command[Any], delivery: Delivery) -> None:
         with suppress(Exception):

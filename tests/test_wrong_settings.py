@@ -36,6 +36,10 @@ async def refusal(module: str, *arguments: str, **environment: str) -> str:
         ("gateway.main", "GATEWAY_BODY_BYTES", "0"),
         ("gateway.main", "GATEWAY_WAITING_REQUESTS", "0"),
         ("gateway.main", "GATEWAY_WAIT_SECONDS", "inf"),
+        ("text_worker.main", "TEXT_DATABASE_URL", "mongodb://me:secret@127.0.0.1:27017"),
+        ("text_worker.main", "TEXT_DATABASE_URL", "mongodb://me:secret@127.0.0.1:27017/?replicaSet=rs0"),
+        ("text_worker.main", "TEXT_DATABASE_URL", "mongodb://me:sec@ret@127.0.0.1/texts?replicaSet=secret"),
+        ("text_worker.main", "TEXT_DATABASE_URL", "postgresql://me:secret@store/texts"),
         ("task_service.main", "TASK_DATABASE_URL", "mysql://me:secret@store/tasks"),
         ("task_service.main", "TASK_DATABASE_URL", "sqlite+aiosqlite:///tasks.db?mode=ro&secret"),
     ],
@@ -65,6 +69,16 @@ async def test_a_database_that_does_not_answer_is_named() -> None:
 
     assert said.startswith("The database at WASTE_DATABASE_URL cannot be used: ")
     assert "secret" not in said
+
+
+async def test_a_mongodb_that_lets_nobody_in_is_named(servers: Servers) -> None:
+    servers.mongodb.create_database("let_in", "text_worker", "text_worker")
+    url = servers.mongodb.url("let_in", "text_worker", "secret")
+
+    for step in (["migrate"], []):
+        said = await refusal("text_worker.main", *step, TEXT_DATABASE_URL=url)
+        assert said.startswith("The database at TEXT_DATABASE_URL cannot be used: ")
+        assert "authentication" in said.lower() and "secret" not in said
 
 
 async def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

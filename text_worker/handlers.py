@@ -129,10 +129,11 @@ async def run_text_again(command: RunTextAgain, work: Work) -> TextJob:
     """Send the work once more."""
     store = TextStore(work)
     again = jobs.run_again(await store.get(command.text))
+    lane = await store.lane_of(await store.get_person(again.id), jobs.FIRST_LANE)
 
-    store.save(again)
+    store.save(again, lane=lane)
     work.say(TextSubmitted(job=again))
-    work.send(ProcessText(text=again.id, run=again.run))
+    work.send(_work_in(lane, again))
     return again
 
 

@@ -1,8 +1,13 @@
 """Settings of text_worker, from the environment: `TEXT_DATABASE_URL`, `TEXT_PLACES`, …"""
 
+import re
+
+from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.service import ServiceSettings
+
+WITH_DATABASE = re.compile(r"mongodb(\+srv)?://([^@:/]+(:[^@:/]*)?@)?[^@/?]+/[^/?]+(\?.*)?")
 
 
 class TextSettings(ServiceSettings):
@@ -14,3 +19,13 @@ class TextSettings(ServiceSettings):
     http_port: int = 8003
     retry_seconds: tuple[int, ...] = (1, 10)
     """What is wrong with a text is wrong with it later too."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_database(cls, url: str) -> str:
+        if not WITH_DATABASE.fullmatch(url):
+            raise ValueError(
+                "it has to be mongodb://user:password@host:port/database?replicaSet=name, with %40 for an @ "
+                "in the password"
+            )
+        return url

@@ -27,8 +27,8 @@ class TextStore:
         self.transaction.write("jobs", InsertOne(_document(job) | {"person": person, "lane": lane}))
         self.transaction.write("texts", InsertOne({"_id": job.id, "text": text}))
 
-    def save(self, job: TextJob) -> None:
-        fields = _document(job)
+    def save(self, job: TextJob, **more: str) -> None:
+        fields = _document(job) | more
         self.transaction.write("jobs", UpdateOne({"_id": fields.pop("_id")}, {"$set": fields}))
 
     def save_report(self, text: UUID, report: str) -> None:
@@ -49,6 +49,13 @@ class TextStore:
         if job := await self.find(text):
             return job
         raise TextNotFound(f"There is no text {text}.")
+
+    async def get_person(self, text: UUID) -> str:
+        """Whose it is. Refuses with `TextNotFound`."""
+        row = await self.transaction.find_one("jobs", {"_id": text}, projection=["person"])
+        if row is None:
+            raise TextNotFound(f"There is no text {text}.")
+        return str(row["person"])
 
     async def get_text(self, text: UUID) -> str:
         """Refuses with `TextNotFound`."""

@@ -105,6 +105,8 @@ async def test_starts_are_counted_until_an_attempt_is_noted(journal: Journal) ->
     due = datetime(2030, 1, 1, 12, 0, 0, 1000, tzinfo=UTC)
 
     starts = [await journal.note_start(KEY, "direct") for _ in range(2)]
+    async with journal.transaction() as transaction:
+        assert await transaction.find([KEY]) == {}
     await journal.note_attempt(KEY, "direct", 2, due, "RuntimeError: \u041c")
 
     assert starts == [1, 2]

@@ -43,6 +43,14 @@ class Marked(Event, routing_key="toy.marked", heard_by=("toy",)):
     text: str
 
 
+class WorkOut(Command[Marks], queue="toy.work_out"):
+    """Work something out beforehand, then write a row."""
+
+    text: Name
+    then: Literal["end", "die", "die_whole", "seem_away"] = "end"
+    seconds: float = 0
+
+
 class AddOne(Command[Marks], queue="toy.add_one"):
     """Read a number that everybody shares, add one, write it back."""
 

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import time
 
 import sqlalchemy as sa
 
 from shared.handling import Work, handles
+from shared.journal import StoreAway
 from shared.journal_sql import sql
-from tests.toy_service.contracts import AddOne, CountMarks, Mark, Marked, Marks, Told
+from tests.toy_service.contracts import AddOne, CountMarks, Mark, Marked, Marks, Told, WorkOut
 
 ADD_MARK = sa.text("INSERT INTO marks (text, message_id, actor) VALUES (:text, :message_id, :actor)")
 ADD_HEARD = sa.text("INSERT INTO heard (text) VALUES (:text)")
@@ -55,6 +57,37 @@ def behave(command: Mark, work: Work) -> None:
         sql(work).write(ADD_TWIN, {"text": command.text})
     if command.then == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def labour(seconds: float, die: bool) -> str:
+    """What runs in a process of its own."""
+    time.sleep(seconds)
+    if die:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "worked out"
+
+
+async def work_beforehand(command: WorkOut, work: Work) -> str:
+    assert work.compute
+    if command.then == "seem_away":
+        raise StoreAway("told to say so")
+    result = await work.compute(labour, command.seconds, command.then == "die")
+    if command.then == "die_whole":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return str(result)
+
+
+async def give_up_working(command: WorkOut, reason: str, work: Work) -> None:
+    row = {"text": f"{command.text} given up: {reason}", "message_id": work.id, "actor": work.actor}
+    sql(work).write(ADD_MARK, row)
+
+
+@handles(WorkOut, prepare=work_beforehand, given_up=give_up_working)
+async def work_out(command: WorkOut, work: Work) -> Marks:
+    """Write a row about what was worked out."""
+    row = {"text": f"{command.text} {work.prepared}", "message_id": work.id, "actor": work.actor}
+    sql(work).write(ADD_MARK, row)
+    return Marks(marks=1, heard=0)
 
 
 @handles(AddOne, contended=True)

@@ -1,0 +1,192 @@
+"""What MongoDB's documentation says of transactions that fail, played by a server that fails on demand.
+
+Its command `configureFailPoint` is for tests; SecantusDB has it behind a switch, as mongod does.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient, InsertOne
+from pymongo.monitoring import CommandListener, register
+
+from infra.local import secantusdb
+from infra.local.health import accepts
+from infra.local.logs import Log
+from infra.local.ports import Ports
+from infra.local.processes import Process
+from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
+from shared.journal_mongo import MongoJournal, MongoTransaction
+from tests.kernel.test_journal import KEY, look_up
+from tests.system import eventually
+from tests.test_wrong_settings import refusal
+
+pytestmark = pytest.mark.skipif(secantusdb.find() is None, reason="no server here that fails on demand")
+DONE = Outcome("done", b"null", b"")
+
+
+@asynccontextmanager
+async def a_server(folder: Path, *options: str) -> AsyncIterator[str]:
+    """Its address."""
+    ports = Ports()
+    port = ports.choose_any()
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--storage-path", ":memory:", *options]
+    command = [sys.executable, "-m", "secantus", *arguments]
+    log = Log(folder / "secantusdb.log")
+    process = Process("secantusdb", command, log=log, folder=folder, environment=dict(os.environ))
+    process.start()
+
+    async def listens() -> bool:
+        return accepts(("127.0.0.1", port))
+
+    await eventually(listens, "it listens")
+    yield f"mongodb://127.0.0.1:{port}"
+    await asyncio.to_thread(process.kill)
+    ports.release()
+
+
+@pytest.fixture(scope="module")
+async def failing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with a_server(tmp_path_factory.mktemp("failing"), "--enable-test-commands") as url:
+        yield url
+
+
+@pytest.fixture
+async def journal(failing: str, request: pytest.FixtureRequest) -> AsyncIterator[Journal]:
+    journal = MongoJournal(f"{failing}/t{abs(hash(request.node.name))}", {})
+    await journal.migrate()
+    yield journal
+    await fail(failing, mode="off")
+    await journal.close()
+
+
+async def fail(url: str, mode: Any, **data: Any) -> None:
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        await client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+
+
+async def conclude(journal: Journal) -> None:
+    async with journal.transaction() as transaction:
+        if await transaction.find([KEY]):
+            return
+        await transaction.conclude([Settled(*KEY, "direct", DONE)], [])
+
+
+@pytest.mark.parametrize("command", ["find", "update", "insert", "commitTransaction"])
+async def test_a_transient_error_is_a_conflict_that_left_nothing_and_can_be_repeated(
+    failing: str, journal: Journal, command: str
+) -> None:
+    if command == "update":
+        await journal.note_start(KEY, "direct")  # its row is there
+    await fail(failing, {"times": 1}, failCommands=[command], errorCode=112)  # WriteConflict
+
+    with pytest.raises(Conflict):
+        await conclude(journal)
+
+    noted = await look_up(journal)
+    assert noted is None or noted.ending is None
+    await conclude(journal)
+    assert (noted := await look_up(journal)) and noted.ending == "done"
+
+
+async def test_a_commit_whose_reply_is_lost_is_asked_for_again_by_the_driver(
+    failing: str, journal: Journal
+) -> None:
+    await fail(failing, {"times": 1}, failCommands=["commitTransaction"], closeConnection=True)
+
+    await conclude(journal)
+
+    assert (noted := await look_up(journal)) and noted.ending == "done"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"closeConnection": True},
+        {"errorCode": 50},  # MaxTimeMSExpired
+        {"errorCode": 91},  # ShutdownInProgress
+        {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
+    ],
+    ids=["lost connection", "time", "shutdown", "write concern"],
+)
+async def test_a_commit_of_which_nobody_knows_is_a_store_that_is_away_and_the_inbox_tells_afterwards(
+    failing: str, journal: Journal, failure: dict[str, Any]
+) -> None:
+    await fail(failing, "alwaysOn", failCommands=["commitTransaction"], **failure)
+
+    with pytest.raises(StoreAway):
+        await conclude(journal)
+    await fail(failing, mode="off")
+
+    async def answers() -> bool:
+        with suppress(StoreAway):
+            await journal.probe()
+            return True
+        return False
+
+    await eventually(answers, "the driver has noticed that the server is there")
+    await conclude(journal)
+    assert (noted := await look_up(journal)) and noted.ending == "done"
+
+
+class Commands(CommandListener):
+    """What a client sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def started(self, event: Any) -> None:
+        self.sent.append(dict(event.command))
+
+    def succeeded(self, event: Any) -> None:
+        """Only what was sent counts."""
+
+    def failed(self, event: Any) -> None:
+        """Only what was sent counts."""
+
+
+async def test_a_batch_reads_one_snapshot_and_is_committed_by_a_journaled_majority(failing: str) -> None:
+    commands = Commands()
+    register(commands)  # for every client made from here on: it only listens
+    journal = MongoJournal(f"{failing}/snapshot", {})
+    await journal.migrate()
+    other = MongoJournal(f"{failing}/snapshot", {})
+    async with other.transaction() as made:
+        assert isinstance(made, MongoTransaction)
+        made.write("marks", InsertOne({"_id": 0}))
+    commands.sent.clear()
+
+    async with journal.transaction() as batch:
+        assert isinstance(batch, MongoTransaction)
+        assert await batch.find_many("marks", {}) == [{"_id": 0}]
+        async with other.transaction() as beside:
+            assert isinstance(beside, MongoTransaction)
+            beside.write("marks", InsertOne({"_id": 1}))
+        assert await batch.find_many("marks", {}) == [{"_id": 0}]
+        batch.write("marks", InsertOne({"_id": 2}))
+        await batch.conclude([Settled(*KEY, "direct", DONE)], [])
+
+    first = next(sent for sent in commands.sent if sent.get("startTransaction"))
+    commits = [sent for sent in commands.sent if "commitTransaction" in sent]
+    assert first["readConcern"]["level"] == "snapshot"
+    assert len(commits) == 2
+    assert all(commit["writeConcern"] == {"w": "majority", "j": True} for commit in commits)
+    assert all(sent["autocommit"] is False for sent in commands.sent if "txnNumber" in sent)
+    for one in (journal, other):
+        await one.close()
+
+
+async def test_a_standalone_server_is_refused_in_one_sentence_at_the_start(tmp_path: Path) -> None:
+    async with a_server(tmp_path, "--standalone") as url:
+        for step in (["migrate"], []):
+            said = await refusal("text_worker.main", *step, TEXT_DATABASE_URL=f"{url}/texts")
+
+            assert said == (
+                "The database at TEXT_DATABASE_URL cannot be used: it is a standalone server; "
+                "transactions need a replica set, one node will do."
+            )

@@ -1,0 +1,207 @@
+"""What is worked out beforehand: who gets a place, and what becomes of a process that dies or has to end."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from infra.local.processes import descendants, identity, is_alive
+from shared.preparing import Preparing
+from tests.amqp import Client
+from tests.system import Replica, System, eventually
+
+TOY = "tests.toy_service"
+
+
+def waiting(*, bulk: bool = False, redelivered: bool = False) -> Any:
+    return SimpleNamespace(handler=SimpleNamespace(bulk=bulk), raw=SimpleNamespace(redelivered=redelivered))
+
+
+def preparing(*under_way: Any, first: int = 0, bulk: int = 0, returned: int = 0) -> Preparing:
+    """Four places; so many wait in each lane."""
+    made = Preparing(0, Any, SimpleNamespace(recovery=None))  # type: ignore[arg-type]
+    made.half = 2
+    made.running = dict(enumerate(under_way))  # type: ignore[arg-type]
+    made.first.extend(waiting() for _ in range(first))
+    made.bulk.extend(waiting(bulk=True) for _ in range(bulk))
+    made.returned.extend(waiting(redelivered=True) for _ in range(returned))
+    return made
+
+
+def given_places(made: Preparing, places: int = 4) -> list[str]:
+    """Which lane each of so many free places is given to."""
+    lanes = []
+    while len(made.running) < places and (one := made._next()):
+        made.running[len(made.running)] = one  # type: ignore[index]
+        lanes.append("returned" if one.raw.redelivered else "bulk" if one.handler.bulk else "first")
+    return sorted(lanes)
+
+
+def test_bulk_gets_half_of_the_places_while_others_wait_and_all_when_none_does() -> None:
+    bulk = waiting(bulk=True)
+
+    assert given_places(preparing(first=9, bulk=9)) == ["bulk", "bulk", "first", "first"]
+    assert given_places(preparing(bulk=9)) == ["bulk"] * 4
+    assert given_places(preparing(first=9)) == ["first"] * 4
+    assert given_places(preparing(first=1, bulk=9)) == ["bulk", "bulk", "bulk", "first"]
+    assert given_places(preparing(bulk, bulk, bulk, first=1, bulk=9)) == ["first"]
+    assert given_places(preparing(bulk, bulk, first=9, bulk=9)) == ["first", "first"]
+    assert given_places(preparing(waiting(), waiting(), waiting(), first=9, bulk=9)) == ["bulk"]
+
+
+def test_what_a_crash_brought_back_has_nothing_beside_it() -> None:
+    assert given_places(preparing(first=9, bulk=9, returned=9)) == ["returned"]
+    assert given_places(preparing(waiting(), first=9, returned=9)) == []
+    assert given_places(preparing(waiting(redelivered=True), first=9, bulk=9)) == []
+
+
+@pytest.fixture(autouse=True)
+async def alone(system: System) -> AsyncIterator[None]:
+    """No process of another test's takes part."""
+    yield
+    for replica in system.replicas:
+        await asyncio.to_thread(replica.process.end)
+
+
+async def send(amqp: Client, text: str, **fields: Any) -> None:
+    await amqp.publish("toy.work_out", {"text": text, **fields}, message_id=text)
+
+
+async def marked(system: System, about: str) -> list[str]:
+    rows = await system.fetch(TOY, "SELECT text FROM marks WHERE text LIKE $1 ORDER BY text", f"{about}%")
+    return [row["text"] for row in rows]
+
+
+async def until_marked(system: System, texts: Sequence[str], about: str) -> None:
+    async def all_marked() -> bool:
+        return len(await marked(system, about)) >= len(texts)
+
+    await eventually(all_marked, f"{about} is done")
+    assert await marked(system, about) == sorted(f"{text} worked out" for text in texts)
+
+
+async def dead(system: System) -> list[str]:
+    return [one["properties"]["message_id"] for one in await system.get_messages("dead_letters")]
+
+
+async def until_working(replica: Replica, processes: int = 1) -> dict[int, str]:
+    """The pids of the processes that it works in, each with what tells it from a later one."""
+
+    async def working() -> dict[int, str] | None:
+        pids = descendants(replica.process.pid or 0)
+        return {pid: identity(pid) for pid in pids} if len(pids) > processes else None
+
+    found: dict[int, str] = await eventually(working, f"{processes} processes work")
+    return found
+
+
+async def until_gone(processes: dict[int, str]) -> None:
+    async def gone() -> bool:
+        return not any(is_alive(pid, known) for pid, known in processes.items())
+
+    await eventually(gone, "its processes have ended")
+
+
+async def test_a_message_that_kills_what_works_on_it_is_given_up_and_its_neighbours_are_done(
+    system: System, amqp: Client
+) -> None:
+    replica = await system.start(TOY, retry_seconds="[1]", places="2")
+    texts = [f"beside {n}" for n in range(20)]
+    for text in texts[:10]:
+        await send(amqp, text)
+    await send(amqp, "deadly", then="die")
+    for text in texts[10:]:
+        await send(amqp, text)
+
+    await until_marked(system, texts, "beside")
+    await eventually(lambda: marked(system, "deadly"), "the deadly is given up")
+    assert await marked(system, "deadly") == [
+        "deadly given up: Killed: the process that worked on it died each time"
+    ]
+    assert await dead(system) == ["deadly"]
+    assert replica.process.exit_code is None
+
+
+async def test_a_message_that_kills_its_whole_worker_is_given_up_and_its_neighbours_are_done(
+    system: System, amqp: Client
+) -> None:
+    texts = [f"near {n}" for n in range(20)]
+    for text in texts[:10]:
+        await send(amqp, text)
+    await send(amqp, "murder", then="die_whole")
+    for text in texts[10:]:
+        await send(amqp, text)
+    replica, starts = system.launch(TOY, places="2"), 1
+
+    async def given_up() -> list[str]:
+        nonlocal replica, starts
+        if replica.process.exit_code is not None:
+            replica, starts = system.launch(TOY, places="2"), starts + 1
+        return await marked(system, "murder")
+
+    found = await eventually(given_up, "the deadly is given up", seconds=120)
+    await until_marked(system, texts, "near")
+    assert found == ["murder given up: the process died each time that this message ran"]
+    assert starts == 5
+    assert (await dead(system)).count("murder") == 1
+    assert len(await dead(system)) == len(set(await dead(system)))
+
+
+async def test_what_says_again_and_again_that_a_store_is_away_which_answers_is_given_up(
+    system: System, amqp: Client
+) -> None:
+    replica = await system.start(TOY, retry_seconds="[]", places="2")
+    await send(amqp, "false alarm", then="seem_away")
+
+    await eventually(lambda: marked(system, "false alarm"), "it is given up")
+    assert "false alarm" in await dead(system)
+
+
+async def test_sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_others(
+    system: System, amqp: Client
+) -> None:
+    stopping = await system.start(TOY, places="2")
+    texts = [f"rest {n}" for n in range(30)]
+    for text in texts:
+        await send(amqp, text, seconds=0.5)
+    processes = await until_working(stopping, 2)
+    await eventually(lambda: marked(system, "rest"), "some are done")
+    stopping.process.ask_to_end()
+    ended = await asyncio.to_thread(stopping.process.wait, 15)
+    done = await marked(system, "rest")
+    await system.start(TOY, places="2")
+
+    assert (ended, stopping.process.exit_code) == (True, 0)
+    assert 1 <= len(done) < 30
+    assert "stopping with work in hand" not in stopping.log.read_text()
+    await until_gone(processes)
+    await until_marked(system, texts, "rest")
+
+
+async def test_what_takes_longer_than_the_grace_time_does_not_hold_up_the_end(
+    system: System, amqp: Client
+) -> None:
+    replica = await system.start(TOY, places="2", grace_seconds="1")
+    await send(amqp, "long", seconds=60)
+    processes = await until_working(replica)
+    replica.process.ask_to_end()
+    ended = await asyncio.to_thread(replica.process.wait, 20)
+
+    await until_gone(processes)
+    assert (ended, replica.process.exit_code) == (True, 0)
+    async with system.management() as page:
+        await page.delete(f"/api/queues/{system.name}/toy.work_out/contents")
+
+
+async def test_a_killed_worker_leaves_no_process_behind(system: System, amqp: Client) -> None:
+    replica = await system.start(TOY, places="2")
+    await send(amqp, "orphan", seconds=3)
+    processes = await until_working(replica)
+    assert replica.process.pid
+    os.kill(replica.process.pid, signal.SIGKILL)
+
+    await until_gone(processes)

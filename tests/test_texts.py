@@ -191,17 +191,18 @@ async def test_killed_and_frozen_workers_leave_every_text_done_once(
     addresses = [await hand_in(http, f"{TEXT} {number} " * 50) for number in range(60)]
     others[0].process.kill()
     others[1].process.freeze()
-    more = [await hand_in(http, f"{TEXT} more {number}") for number in range(20)]
+    for address in addresses[:10]:  # those that the frozen one holds come after its heartbeats
+        await http.get(address)
     others[1].process.thaw()
 
-    for address in addresses + more:
+    for address in addresses:
         assert (await ended(http, address))["attempts"] == 1
     said: dict[str, set[str]] = {}
     for message in await system.get_messages("events.recent"):
         if message["properties"]["type"] == "TextProcessed":
             job = json.loads(message["payload"])["job"]
             said.setdefault(f"/texts/{job['id']}", set()).add(message["properties"]["message_id"])
-    assert [len(said[address]) for address in addresses + more] == [1] * 80
+    assert [len(said[address]) for address in addresses] == [1] * 60
     assert not await system.get_messages("dead_letters")
 
 

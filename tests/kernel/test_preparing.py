@@ -154,7 +154,7 @@ async def test_a_message_that_kills_its_whole_worker_is_given_up_and_its_neighbo
 async def test_what_says_again_and_again_that_a_store_is_away_which_answers_is_given_up(
     system: System, amqp: Client
 ) -> None:
-    replica = await system.start(TOY, retry_seconds="[]", places="2")
+    await system.start(TOY, retry_seconds="[]", places="2")
     await send(amqp, "false alarm", then="seem_away")
 
     await eventually(lambda: marked(system, "false alarm"), "it is given up")

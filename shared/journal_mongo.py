@@ -6,8 +6,8 @@ Inbox, change and outbox of a batch are one multi-document transaction, written 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,21 +19,14 @@ from pymongo import AsyncMongoClient, InsertOne, ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import (
-    BulkWriteError,
-    ConnectionFailure,
-    DuplicateKeyError,
-    ExecutionTimeout,
-    OperationFailure,
-    PyMongoError,
-    WTimeoutError,
-)
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
 from shared.journal_mongo_documents import Document, create_journal, document_of, id_of, row_of, said_in
+from shared.journal_mongo_errors import PROBE_MS, NotYet, look_at, translated
 from shared.writing import Writing
 
 log = logging.getLogger(__name__)
@@ -41,23 +34,14 @@ log = logging.getLogger(__name__)
 Write = InsertOne[Document] | ReplaceOne[Document] | pymongo.UpdateOne | pymongo.DeleteOne
 Step = Callable[[AsyncDatabase[Document]], Awaitable[None]]
 
-PROBE_MS = 2000
 STATEMENT_SECONDS = 30.0
 CONNECTIONS = 10
 ENDED = ["done", "refused"]
 DUPLICATE_KEY = 11000
-LETS_NOBODY_IN = frozenset((13, 18))
-AWAY_CODES = frozenset((6, 7, 18, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031))
-"""Host and network errors, a password that counts no longer, stepping down, shutting down, exceeded time, no
-disk space, no majority yet (MongoDB's error_codes.yml)."""
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
 LOCK = {"_id": "contended"}
 UNDER_WAY = {"_id": "under way"}
 MIGRATING = timedelta(minutes=1)
-
-
-class _NotYet(StoreAway):
-    """It may come by itself."""
 
 
 class MongoTransaction(Writing[str]):
@@ -72,27 +56,27 @@ class MongoTransaction(Writing[str]):
     async def find_one(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> Document | None:
         """One document. What waits to be written is sent first."""
         await self.flush()
-        with _translated():
+        with translated():
             return await self.database[collection].find_one(filter_, session=self.session, **options)
 
     async def find_many(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> list[Document]:
         await self.flush()
-        with _translated():
+        with translated():
             found = self.database[collection].find(filter_, session=self.session, **options)
             return await found.to_list()
 
     async def count(self, collection: str, filter_: Mapping[str, Any]) -> int:
         await self.flush()
-        with _translated():
+        with translated():
             return await self.database[collection].count_documents(filter_, session=self.session)
 
     async def flush(self) -> None:
         for collection, writes in self.taken():
-            with _translated():
+            with translated():
                 await self.database[collection].bulk_write(writes, session=self.session)
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
-        with _translated():
+        with translated():
             rows = self.database["inbox"].find({"_id": {"$in": list(map(id_of, keys))}}, session=self.session)
             found = {row["_id"]: row for row in await rows.to_list()}
         self.absent.update(key for key in map(id_of, keys) if key not in found)
@@ -105,7 +89,7 @@ class MongoTransaction(Writing[str]):
         }
 
     async def look_up(self, key: Key) -> Noted | None:
-        with _translated():
+        with translated():
             row = await self.database["inbox"].find_one({"_id": id_of(key)}, session=self.session)
         if row is None:
             return None
@@ -117,7 +101,7 @@ class MongoTransaction(Writing[str]):
         await self.flush()
         now = datetime.now(UTC)
         try:
-            with _translated():
+            with translated():
                 if settled:
                     rows = [self._ending(one, now) for one in settled]
                     await self.database["inbox"].bulk_write(rows, session=self.session)
@@ -172,30 +156,16 @@ class MongoJournal:
 
     async def open(self) -> None:
         """Connections are made as they are needed; a server that cannot be right is told at once."""
-        with suppress(_NotYet):
-            await self._look()
-
-    async def _look(self) -> None:
-        """StoreAway where waiting for it will not help, `_NotYet` where it may."""
-        try:
-            with pymongo.timeout(PROBE_MS / 1000):
-                hello = await self.database.command("hello")
-                await self.database["migrations"].find_one({"_id": "0000 journal"})
-        except OperationFailure as error:
-            kind = StoreAway if error.code in LETS_NOBODY_IN else _NotYet
-            raise kind(str(error.details["errmsg"] if error.details else error)) from error
-        except PyMongoError as error:
-            raise _NotYet(str(error)) from error
-        if not hello.get("setName") and hello.get("msg") != "isdbgrid":  # isdbgrid: a mongos says so
-            raise StoreAway("it is a standalone server; transactions need a replica set, one node will do")
+        with suppress(NotYet):
+            await look_at(self.database)
 
     async def close(self) -> None:
         await self.client.close()
 
     async def migrate(self) -> None:
-        await self._look()
+        await look_at(self.database)
         migrations = self.database["migrations"]
-        with _translated():
+        with translated():
             while not await _taken(migrations, datetime.now(UTC)):
                 await asyncio.sleep(0.2)
             done = {row["_id"] async for row in migrations.find()}
@@ -212,19 +182,19 @@ class MongoJournal:
     async def transaction(self, *, contended: bool = False) -> AsyncIterator[MongoTransaction]:
         await self._end_left_open()
         async with self.client.start_session() as session, self._noting_left_open(session):
-            with _translated():
+            with translated():
                 await session.start_transaction(
                     read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
                 )
             transaction = MongoTransaction(self.database, session)
             if contended:
-                with _translated():
+                with translated():
                     await self.database["locks"].update_one(
                         LOCK, {"$inc": {"taken": 1}}, upsert=True, session=session
                     )
             yield transaction
             await transaction.flush()
-            with _translated():
+            with translated():
                 await session.commit_transaction()
 
     @asynccontextmanager
@@ -238,7 +208,7 @@ class MongoJournal:
     async def _end_left_open(self) -> None:
         """A lost connection leaves its transaction open for a minute, in the way of its own repetition."""
         if left_open := list(self.left_open):
-            with _translated():
+            with translated():
                 await self.client.admin.command("killSessions", left_open)
             self.left_open = self.left_open[len(left_open) :]
 
@@ -247,14 +217,14 @@ class MongoJournal:
         yield MongoTransaction(self.database, None)
 
     async def probe(self) -> None:
-        with _translated(), pymongo.timeout(PROBE_MS / 1000):
+        with translated(), pymongo.timeout(PROBE_MS / 1000):
             await self.database.command("ping")
 
     async def note_start(self, key: Key, actor: str) -> int:
         change = {"$inc": {"starts": 1}, "$set": {"noted_at": datetime.now(UTC)}}
         if not await self._note(key, actor, change, ["starts", "noted_at"], [*ENDED, "failed"]):
             return 0
-        with _translated():
+        with translated():
             row = await self.database["inbox"].find_one({"_id": id_of(key)}, {"starts": 1})
         return row["starts"] if row else 0
 
@@ -272,7 +242,7 @@ class MongoJournal:
         fresh = {name: value for name, value in row.items() if name not in ("_id", *changed)}
         filter_ = {"_id": row["_id"], "outcome": {"$nin": list(but)}}
         try:
-            with _translated():
+            with translated():
                 update = change | {"$setOnInsert": fresh}
                 await self.database["inbox"].update_one(filter_, update, upsert=True)
         except DuplicateKeyError:
@@ -280,14 +250,14 @@ class MongoJournal:
         return True
 
     async def clear(self, ids: Sequence[UUID]) -> None:
-        with _translated():  # a deletion lost in a crash is repeated by the relay: nothing waits for it
+        with translated():  # a deletion lost in a crash is repeated by the relay: nothing waits for it
             outbox = self.database["outbox"].with_options(write_concern=WriteConcern(1, j=False))
             await outbox.delete_many({"_id": {"$in": list(ids)}})
 
     async def stranded(self, older_than: timedelta) -> list[Said]:
         now = datetime.now(UTC)
         outbox = self.database["outbox"]
-        with _translated():
+        with translated():
             rows = await outbox.find({"sent_at": {"$lt": now - older_than}}).limit(500).to_list()
             ids = [row["_id"] for row in rows]
             await outbox.update_many({"_id": {"$in": ids}}, {"$set": {"sent_at": now}})
@@ -295,7 +265,7 @@ class MongoJournal:
 
     async def backlog(self) -> tuple[int, float]:
         outbox = self.database["outbox"]
-        with _translated():
+        with translated():
             rows = await outbox.estimated_document_count()
             oldest = await outbox.find_one({}, {"said_at": 1}, sort=[("said_at", 1)]) if rows else None
         return rows, (datetime.now(UTC) - oldest["said_at"]).total_seconds() if oldest else 0.0
@@ -303,7 +273,7 @@ class MongoJournal:
     async def purge(self, keep: timedelta) -> None:
         inbox = self.database["inbox"]
         old = {"noted_at": {"$lt": datetime.now(UTC) - keep}}
-        with _translated():
+        with translated():
             while rows := await inbox.find(old, {"_id": 1}).limit(1000).to_list():
                 await inbox.delete_many({"_id": {"$in": [row["_id"] for row in rows]}} | old)
 
@@ -317,20 +287,3 @@ async def _taken(migrations: AsyncCollection[Document], now: datetime) -> bool:
     except DuplicateKeyError:
         return False
     return True
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Say of a driver's error what the kernel has to know: is the store away, or was it a conflict?"""
-    try:
-        yield
-    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
-        raise StoreAway(f"{type(error).__name__}: {error}") from error
-    except PyMongoError as error:
-        if error.has_error_label("TransientTransactionError"):
-            raise Conflict(str(error)) from error
-        if error.has_error_label("UnknownTransactionCommitResult"):
-            raise StoreAway(f"nobody knows whether it was committed: {error}") from error
-        if isinstance(error, OperationFailure) and error.code in AWAY_CODES:
-            raise StoreAway(f"{type(error).__name__}: {error}") from error
-        raise

@@ -1,0 +1,53 @@
+"""What MongoDB's errors mean to the kernel: is the store away, was it a conflict, can it never be right?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pymongo
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, OperationFailure, PyMongoError, WTimeoutError
+
+from shared.journal import Conflict, StoreAway
+from shared.journal_mongo_documents import Document
+
+PROBE_MS = 2000
+LETS_NOBODY_IN = frozenset((13, 18))
+AWAY_CODES = frozenset((6, 7, 18, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031))
+"""Host and network errors, a password that counts no longer, stepping down, shutting down, exceeded time, no
+disk space, no majority yet (MongoDB's error_codes.yml)."""
+
+
+class NotYet(StoreAway):
+    """It may come by itself."""
+
+
+async def look_at(database: AsyncDatabase[Document]) -> None:
+    """StoreAway where waiting for it will not help, `NotYet` where it may."""
+    try:
+        with pymongo.timeout(PROBE_MS / 1000):
+            hello = await database.command("hello")
+            await database["migrations"].find_one({"_id": "0000 journal"})
+    except OperationFailure as error:
+        kind = StoreAway if error.code in LETS_NOBODY_IN else NotYet
+        raise kind(str(error.details["errmsg"] if error.details else error)) from error
+    except PyMongoError as error:
+        raise NotYet(str(error)) from error
+    if not hello.get("setName") and hello.get("msg") != "isdbgrid":  # isdbgrid: a mongos says so
+        raise StoreAway("it is a standalone server; transactions need a replica set, one node will do")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Say of a driver's error what the kernel has to know: is the store away, or was it a conflict?"""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+        raise StoreAway(f"{type(error).__name__}: {error}") from error
+    except PyMongoError as error:
+        if error.has_error_label("TransientTransactionError"):
+            raise Conflict(str(error)) from error
+        if error.has_error_label("UnknownTransactionCommitResult"):
+            raise StoreAway(f"nobody knows whether it was committed: {error}") from error
+        if isinstance(error, OperationFailure) and error.code in AWAY_CODES:
+            raise StoreAway(f"{type(error).__name__}: {error}") from error
+        raise

@@ -9,6 +9,7 @@ from infra.local.mongodb import MongoDB
 from infra.local.problems import Problem
 from infra.local.servers import Servers, mongodb_kind, start_test_servers
 from infra.local.system import CONVEYOR
+from shared.messages import EVENTS, REQUESTS
 from tests.system import Replica, System
 
 
@@ -18,6 +19,13 @@ def pytest_report_header() -> str:
         return f"MongoDB: {mongodb_kind()}"
     except Problem as problem:
         pytest.exit(str(problem), pytest.ExitCode.USAGE_ERROR)
+
+
+def pytest_collection_finish() -> None:
+    """The toy service is no part of the system: tests that import its contracts must not add them to it."""
+    for registry in (REQUESTS, EVENTS):
+        for name in [name for name in registry if name.startswith("toy.")]:
+            del registry[name]
 
 
 @pytest.fixture(scope="session")

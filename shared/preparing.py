@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from typing import Any
 
 from shared.batch import FALSE_ALARMS, Batches
@@ -168,5 +167,4 @@ class Preparing:
                     raise
 
     def _send(self, command: Command[Any], delivery: Delivery) -> None:
-        with suppress(Exception):
-            self.batches.outbox.send([delivery.saying(command)])
+        self.batches.outbox.send([delivery.saying(command)])

@@ -26,6 +26,7 @@ async def changes(
 ) -> AsyncIterator[bytes]:
     """`look` gets the resource, fresh where asked; the end comes after `is_last`, or with its removal."""
     with cache.watching(address) as changed:
+        changed.set()  # by what came after the first look
         shown = 0
         entry = first
         while True:

@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test check format examples demo events story
+.PHONY: help run up down status logs clean-data test check format examples demo demo-texts events story
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -41,6 +41,9 @@ examples: ## make requests.http and its kin from the contracts
 
 demo: ## load the waste case through REST and print it
 	$(conveyor) demo
+
+demo-texts: ## hand in a book by chapters, and print what was counted
+	$(conveyor) demo-texts
 
 events: ## print events live
 	$(conveyor) events

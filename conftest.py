@@ -74,6 +74,11 @@ async def gateway(system: System) -> Replica:
 
 
 @pytest.fixture(scope="module")
+async def text_worker(system: System) -> Replica:
+    return await system.start("text_worker")
+
+
+@pytest.fixture(scope="module")
 async def services(system: System) -> list[Replica]:
     """Whoever there is to answer the gateway, a new service too."""
     return [await system.start(one.name) for one in CONVEYOR.services if one.name != "gateway"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from infra.local.servers import Servers
 from tests.amqp import client
+from tests.demos import demo
 from tests.system import ROOT, Replica, System
 
 CASE = json.loads((ROOT / "infra/cases/atom_eco.json").read_text(encoding="utf-8"))
@@ -163,19 +163,6 @@ async def events(channel: Any, routing_key: str) -> AsyncIterator["asyncio.Queue
     yield heard
 
 
-async def demo(url: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "infra.demo"),
-        cwd=ROOT,
-        env={"GATEWAY_URL": url, "PYTHONIOENCODING": "utf-8"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode(), errors.decode()
-
-
 async def test_the_demo_shows_what_is_expected_and_a_second_run_changes_nothing(
     system: System, gateway: Replica
 ) -> None:
@@ -187,9 +174,9 @@ async def test_the_demo_shows_what_is_expected_and_a_second_run_changes_nothing(
         ]
     assert [one.status_code for one in begun] == [201, 201, 201], "an interrupted first run"
 
-    first = await demo(gateway.url)
+    first = await demo("infra.demo_waste", gateway.url)
     before = await rows(system)
-    second = await demo(gateway.url)
+    second = await demo("infra.demo_waste", gateway.url)
 
     assert first[0] == 0, first
     assert first[1].endswith("distances and placements as expected\n")
@@ -200,7 +187,7 @@ async def test_the_demo_shows_what_is_expected_and_a_second_run_changes_nothing(
 async def test_the_demo_finds_the_case_behind_a_thousand_later_generations(
     system: System, gateway: Replica
 ) -> None:
-    first = await demo(gateway.url)
+    first = await demo("infra.demo_waste", gateway.url)
     async with client(system) as amqp:
         body = {"organization": CASE["organizations"][0]["name"], "amounts": {"bio": "0.001"}}
         for _ in range(1001):
@@ -208,7 +195,7 @@ async def test_the_demo_finds_the_case_behind_a_thousand_later_generations(
         for _ in range(1001):
             assert not (await amqp.next_answer()).refused
 
-    code, output, errors = await demo(gateway.url)
+    code, output, errors = await demo("infra.demo_waste", gateway.url)
 
     assert (code, errors) == (0, ""), errors
     assert output.endswith("distances and placements as expected\n")
@@ -219,7 +206,7 @@ async def test_the_demo_says_what_is_not_as_expected(system: System, gateway: Re
     async with system.http(gateway) as http:
         await http.post("/waste/storages", json={"name": "МНО 2", "capacity": {"bio": 49}})
 
-    code, output, _ = await demo(gateway.url)
+    code, output, _ = await demo("infra.demo_waste", gateway.url)
 
     assert code == 1
     assert "expected, but not so:  ОО 1: 50 bio → МНО 2, 50 m" in output
@@ -227,7 +214,7 @@ async def test_the_demo_says_what_is_not_as_expected(system: System, gateway: Re
 
 
 async def test_the_demo_says_in_one_sentence_that_there_is_no_gateway() -> None:
-    code, output, errors = await demo("http://127.0.0.1:9")
+    code, output, errors = await demo("infra.demo_waste", "http://127.0.0.1:9")
 
     assert (code, output) == (1, "")
     assert errors == "The gateway at http://127.0.0.1:9 cannot be reached; is 'make run' running?\n"

@@ -116,7 +116,8 @@ def main(verb: str, arguments: list[str]) -> int:
         "check": check,
         "format": format_code,
         "examples": lambda: _become(["-m", "infra.examples"]),
-        "demo": lambda: against_what_runs("infra.demo", arguments),
+        "demo": lambda: against_what_runs("infra.demo_waste", arguments),
+        "demo-texts": lambda: against_what_runs("infra.demo_texts", arguments),
         "story": lambda: story(arguments),
         "events": lambda: against_what_runs("infra.events", arguments),
     }

@@ -5,53 +5,22 @@ Ends with 1 when distances or placements are not those that the case expects.
 """
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-import httpx2
-
+from infra.demo_frame import Gateway, Problem, run, table
 from shared.contracts.waste.generating import Generation, Generations, StorageInView, StoragesInView
 from shared.contracts.waste.network import Kinds, Organizations, Roads, Storages
-from shared.messages import Answer, Page
+from shared.messages import Page
 
 CASE = Path(__file__).parent / "cases" / "atom_eco.json"
 PAGE = 1000
 
 Case = dict[str, Any]
-A = TypeVar("A", bound=Answer)
-
-
-class Problem(Exception):
-    """One sentence for the person at the keyboard."""
-
-
-class Gateway:
-    """REST, as the demo needs it: the answer, or a Problem."""
-
-    def __init__(self, url: str):
-        self.url = url
-        self.client = httpx2.Client(base_url=url, timeout=40)
-
-    def get(self, path: str, answer: type[A]) -> A:
-        return answer.model_validate_json(self._send("GET", path))
-
-    def post(self, path: str, body: Case) -> None:
-        self._send("POST", path, body)
-
-    def _send(self, method: str, path: str, body: Case | None = None) -> bytes:
-        try:
-            response = self.client.request(method, path, json=body)
-        except httpx2.TransportError:
-            raise Problem(f"The gateway at {self.url} cannot be reached; is 'make run' running?") from None
-        if response.is_error:
-            raise Problem(f"{method} {path} was answered with {response.status_code}: {response.text}")
-        return response.content
 
 
 @dataclass(frozen=True)
@@ -148,14 +117,6 @@ def show(case: Case, results: Sequence[Result]) -> None:
     print(table("Distances in metres", ("storage", *(result.organization for result in results)), distances))
 
 
-def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    lines.insert(1, "  ".join("─" * width for width in widths))
-    return "\n".join([title, *(f"  {line.rstrip()}" for line in lines), ""])
-
-
 def left(storage: StorageInView, kind: str) -> str:
     if kind not in storage.capacity:
         return "–"
@@ -196,16 +157,11 @@ def found(results: Sequence[Result]) -> set[str]:
     }
 
 
-def main() -> int:
+def demo(gateway: Gateway) -> int:
     case: Case = json.loads(CASE.read_text(encoding="utf-8"))
-    gateway = Gateway(os.environ.get("GATEWAY_URL", "http://127.0.0.1:8000"))
-    try:
-        load(gateway, case)
-        generate(gateway, case)
-        results = look(gateway, case)
-    except Problem as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    load(gateway, case)
+    generate(gateway, case)
+    results = look(gateway, case)
     show(case, results)
     wanted, had = expected(case), found(results)
     if wanted == had:
@@ -219,4 +175,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(demo)

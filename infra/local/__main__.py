@@ -16,6 +16,8 @@ from infra.local.runner import Runner
 from infra.local.system import CONVEYOR
 from infra.local.table import table
 
+ALL_TESTS = ["--numprocesses=3", "--dist=loadfile"]
+"""Files beside each other, each process with servers of its own: most of their time is waiting."""
 CLONE = Clone(Path(__file__).resolve().parents[2])
 
 
@@ -112,7 +114,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "status": lambda: background.status(CLONE),
         "logs": lambda: following.follow(CLONE, arguments),
         "clean-data": lambda: clean_data("--force" in arguments),
-        "test": lambda: _become(["-m", "pytest", *arguments]),
+        "test": lambda: _become(["-m", "pytest", *(arguments or ALL_TESTS)]),
         "check": check,
         "format": format_code,
         "examples": lambda: _become(["-m", "infra.examples"]),

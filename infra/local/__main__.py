@@ -16,8 +16,11 @@ from infra.local.runner import Runner
 from infra.local.system import CONVEYOR
 from infra.local.table import table
 
-ALL_TESTS = ["--numprocesses=3", "--dist=loadfile"]
-"""Files beside each other, each process with servers of its own: most of their time is waiting."""
+ALL_TESTS = ["--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder", "--durations=20"]
+"""Files beside each other, each process with servers of its own: most of their time is waiting.
+
+In the order of `testpaths`: the slow stories begin, the many quick ones fill up the end.
+"""
 CLONE = Clone(Path(__file__).resolve().parents[2])
 
 

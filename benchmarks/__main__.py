@@ -17,7 +17,11 @@ from benchmarks.results import keep
 from benchmarks.versions import versions
 from infra.local.problems import Problem
 
-COMPARISONS = {"texts": "benchmarks.texts.comparison"}
+COMPARISONS = {
+    "post-task": "benchmarks.tasks.answered",
+    "post-task-202": "benchmarks.tasks.accepted",
+    "texts": "benchmarks.texts.comparison",
+}
 """By name, the module whose `compare` measures it; in the order of the table."""
 LIMIT_SECONDS = 900.0
 Compare = Callable[[Bench], Awaitable[Found]]

@@ -23,7 +23,8 @@ def python_of(peer: str) -> str:
 
 
 def versions_of(peer: str) -> str:
-    """The peer's own packages, with the versions that its lock pins."""
+    """What its `.in` names, but for what is marked as taken from ours, with the versions that are pinned."""
+    named = re.findall(r"^([\w-]+)\S*$", (LOCKS / f"{peer}.in").read_text(), flags=re.MULTILINE)
     lock = (LOCKS / f"{peer}.txt").read_text()
-    pinned = re.findall(rf"^({peer}[\w-]*)==(\S+)", lock, flags=re.MULTILINE)
-    return ", ".join(" ".join(one) for one in pinned)
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", lock, flags=re.MULTILINE))
+    return ", ".join(f"{name} {pinned[name]}" for name in named)

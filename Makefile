@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test check format examples demo demo-texts events story
+.PHONY: help run up down status logs clean-data test check format bench examples demo demo-texts events story
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -35,6 +35,9 @@ check: ## ruff, mypy and the import rules; changes nothing
 
 format: ## format the code
 	$(conveyor) format
+
+bench: ## measure beside other systems and write benchmarks/results.md; one: make bench ONLY=texts
+	$(conveyor) bench $(ONLY) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 examples: ## make requests.http and its kin from the contracts
 	$(conveyor) examples

@@ -57,13 +57,13 @@ class System:
     migrated: set[str] = field(default_factory=set)
     valkey_database: int = field(default_factory=lambda: next(_valkey_databases))
 
-    async def create(self) -> None:
+    async def create(self, **topology: str) -> None:
         async with self.management() as page:
             (await page.put(f"/api/vhosts/{self.name}")).raise_for_status()
             everything = {"configure": ".*", "write": ".*", "read": ".*"}
             for user in self.servers.rabbitmq.users:
                 await page.put(f"/api/permissions/{self.name}/{user}", json=everything)
-        await self.run_once("shared.topology", RABBITMQ_URL=self.broker_url("operator"))
+        await self.run_once("shared.topology", RABBITMQ_URL=self.broker_url("operator"), **topology)
 
     def broker_url(self, user: str) -> str:
         return f"{self.servers.rabbitmq.url(user).rstrip('/')}/{self.name}"

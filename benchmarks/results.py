@@ -1,0 +1,64 @@
+"""`results.md` and its chart, made of `results.json`, which keeps what other runs measured."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.chart import chart
+from benchmarks.comparing import Comparison, Found, Goal
+
+HERE = Path(__file__).parent
+HEAD = """\
+# Benchmarks: results
+
+Written by `make bench`; [README.md](README.md) says how it is measured. What counts is the
+median, over the rounds, of our figure divided by theirs of the same round; in brackets the extremes.
+
+![chart](results.svg)
+
+| what | against | goal | measured (min–max) | ours | theirs | |
+|---|---|---|---|---:|---:|---|
+"""
+
+
+def keep(name: str, found: Found, versions: Mapping[str, str], folder: Path = HERE) -> None:
+    """Put what was found in the place of what an earlier run found by that name, and write all anew."""
+    file = folder / "results.json"
+    kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    kept[name] = {
+        "day": datetime.now(UTC).date().isoformat(),
+        "versions": dict(versions),
+        "rows": [asdict(row) for row in found.rows],
+        "notes": found.notes,
+    }
+    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    rows = [row for one in kept.values() for row in _rows(one)]
+    sections = [_section(name, one) for name, one in kept.items()]
+    (folder / "results.md").write_text("\n\n".join([HEAD + "\n".join(map(_line, rows)), *sections]))
+    (folder / "results.svg").write_text(chart(rows))
+
+
+def _rows(one: Mapping[str, Any]) -> list[Comparison]:
+    return [Comparison(**{**row, "goal": Goal(**row["goal"])}) for row in one["rows"]]
+
+
+def _line(row: Comparison) -> str:
+    measured = f"{row.ratio:.2f} × ({min(row.ratios):.2f}–{max(row.ratios):.2f})"
+    sides = [_figure(row.ours, row.unit), _figure(row.theirs, row.unit)]
+    met = "met" if row.is_met else "**missed**"
+    return f"| {' | '.join([row.what, row.against, str(row.goal), measured, *sides, met])} |"
+
+
+def _figure(figures: Sequence[float], unit: str) -> str:
+    middle = median(figures)
+    return f"{middle:,.0f} {unit}" if middle >= 100 else f"{middle:.3g} {unit}"
+
+
+def _section(name: str, one: Mapping[str, Any]) -> str:
+    versions = "; ".join(f"{what}: {version}" for what, version in one["versions"].items())
+    rounds = max((len(row["ours"]) for row in one["rows"]), default=0)
+    return f"## {name}\n\n{one['notes']}\nMeasured on {one['day']}, {rounds} rounds. {versions}.\n"

@@ -1,0 +1,34 @@
+"""FastAPI applications of the peers' environment, served by Granian, the faster of its usual servers."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from benchmarks.bench import Bench
+from benchmarks.environments import python_of
+from benchmarks.programs import program
+from infra.local.health import accepts
+from tests.system import eventually
+
+PEER = "monolith"
+
+
+@asynccontextmanager
+async def at_granian(
+    bench: Bench, app: str, *, workers: int, settings: Mapping[str, str]
+) -> AsyncIterator[str]:
+    """The URL of the application while it runs."""
+    port = bench.servers.ports.choose_any()
+    served = ["--interface=asgi", "--host=127.0.0.1", f"--port={port}", "--loop=uvloop", "--no-ws"]
+    command = [python_of(PEER), "-m", "granian", *served, f"--workers={workers}", app]
+    process = program("granian", command, settings, bench.folder)
+    process.start()
+
+    async def answers() -> bool:
+        assert process.exit_code is None, process.log.last_lines(5)
+        return accepts(("127.0.0.1", port))
+
+    try:
+        await eventually(answers, f"{app} answers")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.end()

@@ -1,0 +1,41 @@
+"""The monolith that one would write instead: FastAPI, SQLAlchemy's async engine, asyncpg; a commit a request.
+
+The same fields with the same checks go into a table with the same columns, indexes and constraints.
+"""
+
+import os
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from shared.contracts.tasks import Task, TaskFields
+from task_service.domain import open_task
+
+PRIORITIES = ("low", "normal", "high", "urgent")
+TIME = sa.DateTime(timezone=True)
+
+engine = create_async_engine(
+    os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+asyncpg://"), pool_size=20, max_overflow=0
+)
+tasks = sa.Table(
+    "tasks",
+    sa.MetaData(schema="monolith"),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    *(sa.Column(name, sa.Text) for name in ("title", "description", "status")),
+    sa.Column("priority", sa.SmallInteger),
+    sa.Column("tags", sa.ARRAY(sa.Text)),
+    sa.Column("version", sa.Integer),
+    *(sa.Column(name, TIME) for name in ("due_at", "created_at", "changed_at", "completed_at")),
+)
+app = FastAPI()
+
+
+@app.post("/tasks", status_code=201)
+async def create_task(fields: TaskFields) -> Task:
+    task = open_task(fields, datetime.now(UTC))
+    row = task.model_dump() | {"priority": PRIORITIES.index(task.priority)}
+    async with engine.begin() as connection:
+        await connection.execute(sa.insert(tasks), row)
+    return task

@@ -1,0 +1,50 @@
+"""Celery doing the same: its application and its task, and as a program the client that hands texts in.
+
+As its documentation says for many short tasks (User Guide, Optimizing; Backends and Brokers; RabbitMQ): a
+quorum queue, many messages fetched ahead, late acknowledgement so that a killed worker loses nothing, results
+in Redis.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+
+import redis
+from celery import Celery
+
+from benchmarks.texts.handing_in import POLL_SECONDS, TOP, from_arguments
+from text_worker.domain.counting import report_on
+
+app = Celery("texts", broker=os.environ["BROKER_URL"], backend=os.environ["RESULTS_URL"])
+app.conf.update(
+    broker_transport_options={"confirm_publish": True},
+    task_acks_late=True,
+    task_default_queue_type="quorum",
+    worker_prefetch_multiplier=64,
+)
+CLIENT_THREADS = 8
+"""`delay` waits for the broker's confirmation: threads have several on their way."""
+
+
+@app.task(name="count_text")
+def count_text(text: str) -> str:
+    return report_on(text, TOP)
+
+
+def main() -> None:
+    round_ = from_arguments()
+    store = redis.Redis.from_url(os.environ["RESULTS_URL"])
+    known = store.dbsize()
+    with ThreadPoolExecutor(CLIENT_THREADS) as threads:
+        round_.start()
+        results = list(threads.map(count_text.delay, round_.texts))
+        round_.all_handed_in()
+    while store.dbsize() < known + len(round_.texts):
+        sleep(POLL_SECONDS)
+    round_.all_there()
+
+    round_.say([result.get(timeout=1) for result in results])
+
+
+if __name__ == "__main__":
+    main()

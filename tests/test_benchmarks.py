@@ -1,0 +1,102 @@
+"""The benchmarks in small, so that they do not rot: that they run and say what was found, never how fast."""
+
+import json
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.__main__ import COMPARISONS, compare_by
+from benchmarks.bench import prepared
+from benchmarks.comparing import Comparison, Found, Goal, in_turn
+from benchmarks.environments import LOCKS, versions_of
+from benchmarks.load import load
+from benchmarks.results import keep
+from benchmarks.versions import versions
+from infra.local.servers import Servers
+from tests.system import Replica, System
+
+VERSIONS = {"machine": "a small one"}
+
+
+def comparison(*, ours: tuple[float, ...], theirs: tuple[float, ...], goal: Goal) -> Comparison:
+    return Comparison("a thing & more", "a <peer>", "things/s", goal, ours, theirs)
+
+
+def quiet(line: str) -> None:
+    """Nobody reads it."""
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+async def test_every_comparison_runs_in_small(name: str, servers: Servers, tmp_path: Path) -> None:
+    async with prepared(servers, tmp_path, quiet, rounds=1, small=True) as bench:
+        found = await compare_by(name)(bench)
+
+    assert "Conveyor" in found.notes
+
+
+async def test_load_without_wrk_counts_answers_and_failures(
+    system: System, task_service: Replica, gateway: Replica, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+
+    found = await load(f"{gateway.url}/tasks", 4, 0.5, {"BODY": '{"title": "Buy milk"}'}, tmp_path)
+    with pytest.raises(AssertionError, match="failed"):
+        await load(f"{gateway.url}/tasks", 4, 0.2, {"BODY": "{}"}, tmp_path)
+
+    [[rows]] = await system.fetch("task_service", "SELECT count(*) FROM tasks")
+    assert rows == found["requests"] > 0
+
+
+def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    at_least = comparison(ours=(10, 30, 100), theirs=(10, 10, 10), goal=Goal(2.5))
+    at_most = comparison(ours=(10, 30, 100), theirs=(10, 10, 10), goal=Goal(2.5, at_most=True))
+
+    assert (at_least.ratio, at_least.is_met, at_most.is_met) == (3, True, False)
+
+
+async def test_sides_take_turns_and_every_other_round_goes_backwards() -> None:
+    measured: list[str] = []
+
+    async def ours() -> float:
+        measured.append("ours")
+        return 1
+
+    async def theirs() -> float:
+        measured.append("theirs")
+        return 2
+
+    figures = await in_turn({"ours": ours, "theirs": theirs}, 2, quiet)
+    assert measured == ["ours", "theirs", "theirs", "ours"]
+    assert figures == {"ours": [1, 1], "theirs": [2, 2]}
+
+
+def test_results_of_other_runs_are_kept(tmp_path: Path) -> None:
+    met = comparison(ours=(30,), theirs=(10,), goal=Goal(2))
+    missed = comparison(ours=(3,), theirs=(3,), goal=Goal(2))
+    keep("first", Found([missed], "of the first"), VERSIONS, tmp_path)
+    keep("second", Found([met], "of the second"), VERSIONS, tmp_path)
+    keep("first", Found([met, missed], "of the first"), VERSIONS, tmp_path)
+
+    page = (tmp_path / "results.md").read_text()
+    assert [page.count(word) for word in ("| met |", "**missed**", "## first", "## second")] == [2, 1, 1, 1]
+    assert "3.00 × (3.00–3.00)" in page
+    assert list(json.loads((tmp_path / "results.json").read_text())) == ["first", "second"]
+    marks = ElementTree.parse(tmp_path / "results.svg").getroot().iter("{http://www.w3.org/2000/svg}circle")
+    assert len(list(marks)) == 3
+
+
+def test_versions_are_those_of_what_runs(servers: Servers) -> None:
+    found = versions(servers)
+
+    assert "Erlang" in found["RabbitMQ"]
+    assert all(value and value != "?" for value in found.values())
+
+
+@pytest.mark.parametrize("lock", sorted(LOCKS.glob("*.txt")), ids=lambda lock: lock.stem)
+def test_peers_are_pinned_by_hash(lock: Path) -> None:
+    pinned = lock.read_text().split(" \\\n    --hash=sha256:")
+
+    assert versions_of(lock.stem)
+    assert len(pinned) > lock.read_text().count("==") > 5

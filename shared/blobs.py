@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -54,8 +55,13 @@ class Blobs:
     """A process's way to the blob store. `BlobsAway` within half a minute where it does not answer."""
 
     def __init__(self, url: str):
-        self.store: ObjectStore = (
-            LocalStore.from_url(url, mkdir=True) if url.startswith("file:") else _remote(url)
+        self.url = url
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Opened when it is first needed: a process starts without."""
+        return (
+            LocalStore.from_url(self.url, mkdir=True) if self.url.startswith("file:") else _remote(self.url)
         )
 
     async def put(self, owner: str, message_id: str, content: bytes) -> Blob:
@@ -68,19 +74,20 @@ class Blobs:
 
     async def get(self, blob: Blob) -> bytes:
         """The content; `BlobLost` where it is not there or not what was put there."""
-        try:
-            with _translated():
-                found = await obstore.get_async(self.store, blob.key)
-                content = bytes(await found.bytes_async()) if found.meta["size"] == blob.size else b""
-        except FileNotFoundError:
-            raise BlobLost("it is not in the blob store any more") from None
+        with _translated():
+            store = self.store
+            try:
+                found = await obstore.get_async(store, blob.key)
+            except FileNotFoundError:
+                raise BlobLost("it is not in the blob store any more") from None
+            content = bytes(await found.bytes_async()) if found.meta["size"] == blob.size else b""
         if hashlib.sha256(content).hexdigest() != blob.sha256:
             raise BlobLost("what is in the blob store is not what was handed in")
         return content
 
     async def remove(self, key: str) -> None:
         """Remove what may be gone already."""
-        with suppress(FileNotFoundError), _translated():
+        with _translated(), suppress(FileNotFoundError):
             await obstore.delete_async(self.store, key)
 
     async def ages(self, owner: str) -> AsyncIterator[dict[str, timedelta]]:
@@ -103,8 +110,6 @@ def _remote(url: str) -> ObjectStore:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise
     except (BaseError, OSError) as error:
         raise BlobsAway(f"the blob store is away: {_first_line(error)}") from error
 

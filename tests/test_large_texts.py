@@ -195,8 +195,7 @@ async def test_while_the_blob_store_is_away_large_texts_are_refused_and_those_ta
         await ended(http, small)
     finally:
         back(system, aside)
-    operation = await eventually(lambda: done(http, taken.headers["location"]), "it was taken")
-    job = await ended(http, operation["location"])
+    job = await ended(http, await accepted(http, taken))
 
     assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
     assert int(refused.headers["retry-after"]) > 0
@@ -205,9 +204,15 @@ async def test_while_the_blob_store_is_away_large_texts_are_refused_and_those_ta
     await asyncio.to_thread(other.process.end)
 
 
-async def done(http: httpx2.AsyncClient, operation: str) -> dict[str, str] | None:
-    answer = await http.get(operation)
-    return {"location": answer.headers["location"]} if "location" in answer.headers else None
+async def accepted(http: httpx2.AsyncClient, answer: httpx2.Response) -> str:
+    """The text's address, once its command is done."""
+
+    async def done() -> str | None:
+        found: str | None = (await http.get(answer.headers["location"])).json().get("location")
+        return found
+
+    address: str = await eventually(done, "the text was taken")
+    return address
 
 
 @pytest.mark.parametrize("how", ["removed", "changed", "cut"])
@@ -294,8 +299,7 @@ async def test_the_text_of_a_command_that_waits_is_kept_however_long_the_worker_
     assert file.exists()
 
     other = await system.start(WORKER, places="2", sweep_seconds="0.05")
-    operation = await eventually(lambda: done(http, taken.headers["location"]), "it was taken")
-    assert (await ended(http, operation["location"]))["status"] == "done"
+    assert (await ended(http, await accepted(http, taken)))["status"] == "done"
     aged(file, 1000)
     await swept(system)
     assert file.exists()
@@ -330,7 +334,8 @@ async def test_what_a_command_left_that_has_ended_is_removed_after_a_day(
     aged(left, 23)
     await swept(system)
     assert left.exists()
-    aged(left, 25), aged(kept, 25)
+    for file in (left, kept):
+        aged(file, 25)
     await swept(system)
     assert (left.exists(), kept.exists()) == (False, True)
 

@@ -101,7 +101,7 @@ class Blobs:
 def _remote(url: str) -> ObjectStore:
     return from_url(
         url,
-        client_options={"connect_timeout": "3s", "timeout": "10s"},
+        client_options={"connect_timeout": "3s", "timeout": "10s", "allow_http": True},  # an endpoint may
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=5)},
     )
 

@@ -5,6 +5,7 @@ A command gets its key, its operation and its patience here, from its contract a
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from http import HTTPStatus
 from time import monotonic
 from typing import Annotated, Any, cast
@@ -136,13 +137,22 @@ class Asker:
 
     def _names(self, command: Command[Any]) -> tuple[str, str]:
         """What the command is known by: message id and operation, which go with whatever it is answered."""
-        key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
-        message_id = message_id_for(ANONYMOUS, command.queue, key)
+        message_id = self.message_id(type(command))
         operation = self.gateway.operations.path(OperationKey(command.queue, message_id, ANONYMOUS))
-        self.sent["key"] = key
-        self.headers["idempotency-key"] = f'"{key}"'
         self.headers["link"] = f'<{operation}>; rel="monitor"'
         return message_id, operation
+
+    def message_id(self, command: type[Command[Any]]) -> str:
+        """What a command of this request is known by, the same each time it is asked for."""
+        return message_id_for(ANONYMOUS, command.queue, self.key)
+
+    @cached_property
+    def key(self) -> str:
+        """The client's key, or a new one; it goes with whatever is answered."""
+        key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
+        self.sent["key"] = key
+        self.headers["idempotency-key"] = f'"{key}"'
+        return key
 
     def _versions(self, command: Conditional) -> tuple[int, ...]:
         """The versions that the command is meant for by its If-Match, none for any."""

@@ -63,7 +63,7 @@ class _Timed:
     async def _take(self) -> Message:
         self.reading = True
         message = await self.receive()
-        self.reading = False
+        self.reading = message.get("more_body", False)  # a pause between two parts is no end
         return message
 
     async def _answer(self, message: Message) -> None:

@@ -7,6 +7,7 @@ from gateway.cache import Cache
 from gateway.operations import Operations
 from gateway.settings import GatewaySettings
 from shared.asking import Answered, RequestClient
+from shared.blobs import Blobs
 from shared.health import Dependency
 from shared.messages import Request, Unavailable
 
@@ -14,7 +15,7 @@ ANONYMOUS = "anonymous"
 
 
 class Gateway:
-    """The broker, the cache, the settings, and how many requests wait for answers."""
+    """The broker, the cache, the blob store, the settings, and how many requests wait for answers."""
 
     def __init__(
         self,
@@ -23,12 +24,14 @@ class Gateway:
         cache: Cache,
         operations: Operations,
         settings: GatewaySettings,
+        blobs: Blobs,
     ):
         self.client = client
         self.broker = broker
         self.cache = cache
         self.operations = operations
         self.settings = settings
+        self.blobs = blobs
         self.waiting = 0
 
     async def ask(self, request: Request[Any], **how: Any) -> Answered:

@@ -4,8 +4,11 @@ A body is taken whole. The nesting and the lists of JSON are counted on its byte
 recursion, before anything parses it.
 """
 
+import asyncio
 import re
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +17,8 @@ from gateway.errors import ProblemResponse, status_of
 from gateway.settings import GatewaySettings
 from shared.messages import Refusal
 
+ROOM_SECONDS = 10.0
+"""How long a large body may wait for others to be done with."""
 POURED_AWAY = 64 * 1024 * 1024
 WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS"))
 STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -36,29 +41,35 @@ class Malformed(Refusal):
 
 
 class Limits:
-    """Refuses what is too large or broken with a problem; the rest passes with its body in one piece."""
+    """Refuses what is too large or broken with a problem; the rest passes with its body in one piece.
 
-    def __init__(self, app: ASGIApp, settings: GatewaySettings):
+    `larger`: paths that take more than the usual, in bytes. Of such bodies few are in hand at a time.
+    """
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings, larger: Mapping[str, int]):
         self.app = app
         self.settings = settings
+        self.larger = larger
+        self.room = asyncio.Semaphore(settings.large_bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        try:
-            self._check_url(scope)
-            headers = self._checked_headers(scope)
-            if scope["method"] in WITHOUT_BODY:
-                take = receive
-            else:
-                body = await self._taken(headers, receive)
-                take = _once(body, receive)
-        except Refusal as refusal:
-            problem = ProblemResponse(status_of(refusal.code), refusal.code, refusal.message)
-            await problem(scope, receive, send)
-            return
-        await self.app(scope, take, send)
+        async with AsyncExitStack() as held:
+            try:
+                self._check_url(scope)
+                headers = self._checked_headers(scope)
+                if scope["method"] in WITHOUT_BODY:
+                    take = receive
+                else:
+                    most = self.larger.get(scope["path"], self.settings.body_bytes)
+                    take = _once(await self._taken(headers, receive, most, held), receive)
+            except Refusal as refusal:
+                problem = ProblemResponse(status_of(refusal.code), refusal.code, refusal.message)
+                await problem(scope, receive, send)
+                return
+            await self.app(scope, take, send)
 
     def _check_url(self, scope: Scope) -> None:
         query: bytes = scope["query_string"]
@@ -94,21 +105,23 @@ class Limits:
             )
         return dict(reversed(headers))
 
-    async def _taken(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _taken(
+        self, headers: dict[bytes, bytes], receive: Receive, most: int, held: AsyncExitStack
+    ) -> bytes:
         declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > self.settings.body_bytes:
+        if declared.isdigit() and int(declared) > most:
             await _pour_away(receive)
-            raise self._too_large()
+            raise _too_large(most)
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             await _pour_away(receive)
             raise OverLimit("Send the body without a Content-Encoding.", code="encoded_body")
-        body = await self._read(receive)
+        body = await self._read(receive, most, held)
         if body and b"json" in headers.get(b"content-type", b"").lower():
             self.check_json(body)
         return body
 
-    async def _read(self, receive: Receive) -> bytes:
-        chunks, taken, more = [], 0, True
+    async def _read(self, receive: Receive, most: int, held: AsyncExitStack) -> bytes:
+        chunks, taken, more, has_room = [], 0, True, False
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -116,11 +129,22 @@ class Limits:
             chunks.append(message.get("body", b""))
             taken += len(chunks[-1])
             more = message.get("more_body", False)
-            if taken > self.settings.body_bytes:
-                if more:
-                    await _pour_away(receive)
-                raise self._too_large()
+            if taken > most or (taken > self.settings.body_bytes and not has_room):
+                has_room = taken <= most and await self._made_room(held)
+                if not has_room:
+                    if more:
+                        await _pour_away(receive)
+                    raise _too_large(most) if taken > most else _too_many_at_once()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _made_room(self, held: AsyncExitStack) -> bool:
+        """Whether a large body may come in; its room is its own until it is answered."""
+        try:
+            async with asyncio.timeout(ROOM_SECONDS):
+                await held.enter_async_context(self.room)
+        except TimeoutError:
+            return False
+        return True
 
     def check_json(self, body: bytes) -> None:
         if b"\x00" in body:  # in no JSON, but in UTF-16 and UTF-32, which parsers take as well
@@ -152,13 +176,17 @@ class Limits:
         detail = f"The body is nested deeper than the {self.settings.json_depth} levels that are taken."
         return OverLimit(detail, code="too_deep")
 
-    def _too_large(self) -> OverLimit:
-        detail = f"The body is larger than the {self.settings.body_bytes} bytes that are taken."
-        return OverLimit(detail, code="body_too_large")
-
     def _too_many_items(self, what: str) -> OverLimit:
         detail = f"{what} has more than the {self.settings.list_items} items that are taken."
         return OverLimit(detail, code="too_many_items")
+
+
+def _too_large(most: int) -> OverLimit:
+    return OverLimit(f"The body is larger than the {most} bytes that are taken.", code="body_too_large")
+
+
+def _too_many_at_once() -> OverLimit:
+    return OverLimit("Too many large bodies are in hand already; try again shortly.", code="unavailable")
 
 
 def _require_text(part: bytes, name: str) -> None:

@@ -21,6 +21,7 @@ from gateway.routes.pages import pages
 from gateway.settings import GatewaySettings
 from gateway.valkey_level import ValkeyLevel
 from shared.asking import RequestClient
+from shared.blobs import Blobs
 from shared.bus import Publisher
 from shared.health import Dependency, Health
 from shared.process import end, http_door, run_process, settings_or_exit, until_stopped
@@ -41,7 +42,7 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
     app.state.gateway = gateway
     app.add_middleware(Compression, least=settings.compressed_bytes)  # the innermost
     app.add_middleware(Methods)
-    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(Limits, settings=settings, larger={"/texts": settings.text_body_bytes})
     app.add_middleware(Deadline, seconds=settings.request_seconds)
     app.add_middleware(HttpMetrics)
     errors.install(app)
@@ -66,7 +67,7 @@ async def run(settings: GatewaySettings) -> None:
     broker = Dependency("broker", client.probe)
     health = Health([broker, *([level.dependency] if level else [])])
     operations = Operations(settings.secret.get_secret_value(), settings.operation_hours * 3600)
-    gateway = Gateway(client, broker, cache, operations, settings)
+    gateway = Gateway(client, broker, cache, operations, settings, Blobs(settings.blobs_url))
     WAITING.set_function(lambda: gateway.waiting)
     background = [
         asyncio.create_task(publisher.link.keep_open(), name="publishing"),

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from shared.blobs import BlobsUrl
 from shared.process import ProcessSettings, shared_setting
 
 KIB = 1024
@@ -36,6 +37,11 @@ class GatewaySettings(ProcessSettings):
     header_bytes: int = Field(16 * KIB, ge=KIB, le=256 * KIB)
     """Names and values of all headers together."""
     body_bytes: int = Field(KIB * KIB, ge=KIB, le=64 * KIB * KIB)
+    text_body_bytes: int = Field(16 * KIB * KIB, ge=KIB, le=64 * KIB * KIB)
+    """Where texts are handed in: JSON that escapes all letters but ASCII is three times as long, no more."""
+    large_bodies: int = Field(4, ge=1, le=1000)
+    """Bodies over `body_bytes` in hand at a time; each takes up to 100 MiB until it is answered."""
+    blobs_url: BlobsUrl = shared_setting("BLOBS_URL", "")
     json_depth: int = Field(32, ge=4, le=200)
     list_items: int = Field(100, ge=1, le=100_000)
     """In any array of a body, and values of one query parameter."""

@@ -57,6 +57,7 @@ class Delivery:
     message: Any = field(default=None)
     headers_travel: bool = True
     prepared: Any = None
+    blobs: Any = None
     started: bool = False
     visible_to: tuple[str, ...] = EVERYBODY
     touched: list[str] = field(default_factory=list)
@@ -99,6 +100,7 @@ class Delivery:
             transaction=transaction,
             attempt=self.attempt,
             prepared=self.prepared,
+            blobs=self.blobs,
         )
 
     def everything_said(self, work: Work) -> list[Said]:

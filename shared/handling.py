@@ -9,9 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shared.messages import Answer, Command, Event, Query, Request
+
+if TYPE_CHECKING:
+    from shared.blobs import Blobs
 
 DIRECT = "direct"
 """Who acts when nobody that is trusted with it said so: a person with access to the broker."""
@@ -20,6 +23,10 @@ EVERYBODY = ("*",)
 
 Compute = Callable[..., Awaitable[Any]]
 """Runs a function of a module with its arguments in another process; the result comes back pickled."""
+
+
+class NotNow(Exception):
+    """What a message needs besides its store is away. It is tried again later, and no attempt is charged."""
 
 
 @dataclass(slots=True)
@@ -42,6 +49,8 @@ class Work:
     sent: list[Command[Any]] = field(default_factory=list)
     prepared: Any = None
     """What the handler's prepare beat made of the message."""
+    blobs: "Blobs | None" = None
+    """Where the service keeps what is too large for its store, if it has such."""
     compute: Compute | None = None
     send_now: Callable[[Command[Any]], None] | None = None
     """Both in a prepare beat only. What is sent at once is lost if its process dies: for news alone."""

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 def shared_setting(name: str, default: str, pattern: str | None = None) -> Any:
     """A setting that processes share, unless one has its own under its prefix."""
-    return Field(default_factory=lambda: os.environ.get(name, default), pattern=pattern)
+    found = lambda: os.environ.get(name, default)  # noqa: E731
+    return Field(default_factory=found, pattern=pattern, json_schema_extra={"shared": True})
 
 
 class ProcessSettings(BaseSettings):
@@ -50,7 +51,7 @@ class ProcessSettings(BaseSettings):
     def variable(cls, field: str) -> str:
         """The environment variable of a setting: the process's own, or the one that processes share."""
         own = f"{cls.model_config['env_prefix']}{field}".upper()
-        is_shared = field in ProcessSettings.model_fields and field.upper() in os.environ
+        is_shared = cls.model_fields[field].json_schema_extra and field.upper() in os.environ
         return field.upper() if is_shared and own not in os.environ else own
 
 

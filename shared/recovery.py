@@ -18,7 +18,7 @@ from pamqp.commands import Basic
 
 from shared.bus import Publisher, Unconfirmed, Unsendable
 from shared.delivery import Delivery, Unsettled, send_answer
-from shared.handling import DIRECT
+from shared.handling import DIRECT, NotNow
 from shared.journal import Conflict, Journal, Outbox, Outcome, Settled, StoreAway
 from shared.messages import Command, Failed, Refusal
 from shared.telemetry import MESSAGES
@@ -27,6 +27,7 @@ from shared.topology import DEAD_LETTERS, delay_exchange
 log = logging.getLogger(__name__)
 
 COPY_SECONDS = 20.0
+NOT_NOW_SECONDS = 10
 NOTE_CHARACTERS = 200
 LAST_ERROR_CHARACTERS = 8000
 """An AMQP header frame holds 128 KB in all."""
@@ -75,6 +76,10 @@ class Recovery:
     async def broken(self, delivery: Delivery, error: BaseException) -> None:
         """Try again later, or give up when every delay level has been used."""
         note = f"{type(error).__name__}: {error}"[:NOTE_CHARACTERS]
+        if isinstance(error, NotNow):
+            log.warning("not now", extra={"fields": delivery.identity | {"reason": note}})
+            await self._try_again(delivery, NOT_NOW_SECONDS, delivery.attempt, delivery.errors, note)
+            return
         errors = [*delivery.errors, note]
         seconds = self.delays[delivery.attempt - 1] if delivery.attempt <= len(self.delays) else None
         fields = {"attempt": delivery.attempt, "reason": note, "again_in_seconds": seconds}
@@ -82,13 +87,14 @@ class Recovery:
         if seconds is None:
             await self._give_up(delivery, error, errors)
         else:
-            await self._try_again(delivery, seconds, errors)
+            await self._try_again(delivery, seconds, delivery.attempt + 1, errors, note)
 
-    async def _try_again(self, delivery: Delivery, seconds: int, errors: list[str]) -> None:
-        attempt = delivery.attempt + 1
+    async def _try_again(
+        self, delivery: Delivery, seconds: int, attempt: int, errors: list[str], note: str
+    ) -> None:
         headers = {"attempt": attempt, "errors": errors}
         due = datetime.now(UTC) + timedelta(seconds=seconds)
-        if not await self._noted(delivery, attempt, due, errors[-1]):
+        if not await self._noted(delivery, attempt, due, note):
             return
         if await self._sent(delivery, delay_exchange(seconds), delivery.queue, headers):
             await self._settle(delivery, "retried")

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
@@ -65,13 +65,20 @@ class Service:
         settings: ServiceSettings,
         journal: Journal,
         handlers: Sequence[ModuleType],
+        blobs: Any = None,
+        background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ):
-        """`owner` is what the service's queues begin with, e.g. `tasks` for task_service."""
+        """`owner` is what the service's queues begin with, e.g. `tasks` for task_service.
+
+        `background`: what it does besides, as long as it runs.
+        """
         self.name = name
         self.owner = owner
         self.settings = settings
         self.journal = journal
         self.handlers = handlers_in(*handlers, operations)
+        self.blobs = blobs
+        self.background = background
 
     def main(self) -> None:
         """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""
@@ -119,6 +126,7 @@ class Service:
 
         def take(handler: Handler, queue: str, raw: AbstractIncomingMessage) -> None:
             delivery = received(raw, handler, queue, self.publisher.user)
+            delivery.blobs = self.blobs
             unsettled.add(delivery)
             if handler.is_query:
                 self.queries.add(delivery)
@@ -145,6 +153,8 @@ class Service:
             group.create_task(self.outbox.keep_clearing())
             group.create_task(self.outbox.keep_relaying())
             group.create_task(self._keep_purging(timedelta(hours=self.settings.inbox_hours)))
+            for also in self.background:
+                group.create_task(also())
 
     async def _start_consuming(self) -> None:
         while True:

@@ -79,6 +79,11 @@ class System:
             return self.servers.mongodb.url(f"{self.name}_{user}", user, user)
         return self.servers.postgresql.url(f"{self.name}_{user}", user, user)
 
+    @property
+    def blobs(self) -> Path:
+        """The folder of large content."""
+        return self.folder / f"{self.name}.blobs"
+
     def file(self, service: str) -> Path:
         """A service's SQLite database."""
         return self.folder / f"{self.name}.{service}.db"
@@ -207,7 +212,7 @@ class System:
             own["GATEWAY_VALKEY_URL"] = self.servers.valkey.url(self.valkey_database)
         else:
             own[f"{prefix}_DATABASE_URL"] = self.database_url(service)
-        return _environment() | own | given
+        return _environment() | {"BLOBS_URL": self.blobs.as_uri()} | own | given
 
 
 def user_of(service: str) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from shared.blobs import BlobLost
+from shared.contracts.blobs import Blob
 from shared.contracts.texts import (
     CancelText,
     GetReport,
@@ -9,6 +11,7 @@ from shared.contracts.texts import (
     ListTexts,
     ProcessText,
     ProcessTextBulk,
+    RemoveBlob,
     RemoveText,
     Report,
     RunTextAgain,
@@ -39,7 +42,9 @@ async def submit_text(command: SubmitText, work: Work) -> TextJob:
     job = jobs.submitted(command, work.now)
     lane = await store.lane_of(work.actor, jobs.FIRST_LANE)
 
-    store.add(job, command.text, work.actor, lane)
+    content = command.blob or command.text
+    assert content
+    store.add(job, content, work.actor, lane)
     work.say(TextSubmitted(job=job))
     work.send(_work_in(lane, job))
     return job
@@ -49,7 +54,7 @@ def _work_in(lane: str, job: TextJob) -> Process:
     return (ProcessText if lane == "first" else ProcessTextBulk)(text=job.id, run=job.run)
 
 
-async def count_words(command: Process, work: Work) -> str | None:
+async def count_words(command: Process, work: Work) -> str | BlobLost | None:
     """Count, in another process; None where nobody wants it any more. Says when it takes long."""
     assert work.compute and work.send_now
     store = TextStore(work)
@@ -57,21 +62,36 @@ async def count_words(command: Process, work: Work) -> str | None:
     if job is None or not jobs.is_wanted(job, command.run):
         return None
 
-    counting = asyncio.ensure_future(work.compute(report_on, await store.get_text(job.id), job.top))
+    try:
+        text = await _content(job, work)
+    except BlobLost as lost:
+        return lost  # no later attempt would find it
+    counting = asyncio.ensure_future(work.compute(report_on, text, job.top))
     done, _ = await asyncio.wait([counting], timeout=SLOW_SECONDS)
     if not done:
         work.send_now(StartText(text=job.id, run=job.run))
     return str(await counting)
 
 
+async def _content(job: TextJob, work: Work) -> str:
+    """Read where it is needed, so that as many texts are in memory as there are places."""
+    assert work.blobs
+    content = await TextStore(work).get_content(job.id)
+    return (await work.blobs.get(content)).decode() if isinstance(content, Blob) else content
+
+
 async def give_text_up(command: Process, reason: str, work: Work) -> None:
     """Say that it failed, if somebody still wants it."""
-    store = TextStore(work)
-    job = await store.find(command.text)
+    job = await TextStore(work).find(command.text)
     if job and jobs.is_wanted(job, command.run):
-        failed = jobs.failed(job, reason, work.attempt, work.now)
-        store.save(failed)
-        work.say(TextFailed(job=failed))
+        _fail(job, reason, work)
+
+
+def _fail(job: TextJob, reason: str, work: Work) -> TextJob:
+    failed = jobs.failed(job, reason, work.attempt, work.now)
+    TextStore(work).save(failed)
+    work.say(TextFailed(job=failed))
+    return failed
 
 
 @handles(ProcessText, prepare=count_words, given_up=give_text_up)
@@ -91,6 +111,8 @@ async def _processed(command: Process, work: Work) -> TextJob:
     job = await store.get(command.text)
     if work.prepared is None or not jobs.is_wanted(job, command.run):
         return job
+    if isinstance(work.prepared, BlobLost):
+        return _fail(job, f"The text cannot be read: {work.prepared}; hand it in again.", work)
 
     done = jobs.done(job, work.attempt, work.now)
     store.save(done)
@@ -142,10 +164,26 @@ async def remove_text(command: RemoveText, work: Work) -> TextJob:
     """Remove a text."""
     store = TextStore(work)
     job = jobs.removed(await store.get(command.text))
+    content = await store.get_content(job.id)
 
     store.remove(job.id)
     work.say(TextRemoved(job=job))
+    if isinstance(content, Blob):
+        work.send(RemoveBlob(blob=content))
     return job
+
+
+async def remove_unreferenced(command: RemoveBlob, work: Work) -> None:
+    """Another text has the same blob if its command came under the same key, days later."""
+    assert work.blobs
+    if not await TextStore(work).referred_to([command.blob.key]):
+        await work.blobs.remove(command.blob.key)
+
+
+@handles(RemoveBlob, prepare=remove_unreferenced)
+async def remove_blob(command: RemoveBlob, work: Work) -> Blob:
+    """Remove the blob of a text that is gone."""
+    return command.blob
 
 
 @handles(GetText)

@@ -2,9 +2,11 @@
 
 import re
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from shared.blobs import BlobsUrl
+from shared.process import shared_setting
 from shared.service import ServiceSettings
 
 WITH_DATABASE = re.compile(r"mongodb(\+srv)?://([^@:/]+(:[^@:/]*)?@)?[^@/?]+/[^/?]+(\?.*)?")
@@ -19,6 +21,11 @@ class TextSettings(ServiceSettings):
     http_port: int = 8003
     retry_seconds: tuple[int, ...] = (1, 10)
     """What is wrong with a text is wrong with it later too."""
+
+    blobs_url: BlobsUrl = shared_setting("BLOBS_URL", "")
+    blob_hours: float = Field(24, ge=0)
+    """How long a blob is left alone: longer than any request takes, and clocks differ."""
+    sweep_seconds: float = Field(3600, gt=0)
 
     @field_validator("database_url")
     @classmethod

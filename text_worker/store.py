@@ -1,18 +1,28 @@
 """Jobs in MongoDB: the only file of text_worker that knows the database.
 
-What commands need goes by `_id`. A text is kept beside its job, so that lists of jobs stay light.
+What commands need goes by `_id`. A text is kept beside its job, so that lists of jobs stay light; a large one
+in the blob store, and here where. No blob goes that a text refers to, or a command that may still come.
 """
 
-from datetime import datetime
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 
-from shared.contracts.texts import ListTexts, NotDone, Report, TextJob, TextJobs, TextNotFound
+from shared.blobs import Blobs, BlobsAway
+from shared.contracts.blobs import Blob
+from shared.contracts.texts import ListTexts, NotDone, Report, SubmitText, TextJob, TextJobs, TextNotFound
 from shared.handling import Work
-from shared.journal_mongo import mongo
+from shared.journal import Conflict, StoreAway
+from shared.journal_mongo import MongoJournal, MongoTransaction, mongo
 from shared.paging import cursor_at, place_in
+from text_worker.settings import TextSettings
+
+log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
@@ -23,9 +33,10 @@ class TextStore:
     def __init__(self, work: Work):
         self.transaction = mongo(work)
 
-    def add(self, job: TextJob, text: str, person: str, lane: str) -> None:
+    def add(self, job: TextJob, content: str | Blob, person: str, lane: str) -> None:
+        kept = {"blob": content.model_dump()} if isinstance(content, Blob) else {"text": content}
         self.transaction.write("jobs", InsertOne(_document(job) | {"person": person, "lane": lane}))
-        self.transaction.write("texts", InsertOne({"_id": job.id, "text": text}))
+        self.transaction.write("texts", InsertOne({"_id": job.id} | kept))
 
     def save(self, job: TextJob, **more: str) -> None:
         fields = _document(job) | more
@@ -57,12 +68,16 @@ class TextStore:
             raise TextNotFound(f"There is no text {text}.")
         return str(row["person"])
 
-    async def get_text(self, text: UUID) -> str:
-        """Refuses with `TextNotFound`."""
+    async def get_content(self, text: UUID) -> str | Blob:
+        """What was handed in, or where it is. Refuses with `TextNotFound`."""
         row = await self.transaction.find_one("texts", {"_id": text})
         if row is None:
             raise TextNotFound(f"There is no text {text}.")
-        return str(row["text"])
+        return Blob(**row["blob"]) if "blob" in row else str(row["text"])
+
+    async def referred_to(self, blobs: Collection[str]) -> set[str]:
+        """Those of the blobs that a text refers to, by key."""
+        return await _referred_to(self.transaction, blobs)
 
     async def get_report(self, text: UUID) -> Report:
         """Refuses with `TextNotFound` and `NotDone`."""
@@ -98,6 +113,46 @@ class TextStore:
         more = len(rows) > query.limit
         last_place = [items[-1].created_at, str(items[-1].id)] if more else []
         return TextJobs(items=items, next_cursor=cursor_at(last_place, query) if more else None)
+
+
+async def _referred_to(transaction: MongoTransaction, blobs: Collection[str]) -> set[str]:
+    found = await transaction.find_many("texts", {"blob.key": {"$in": list(blobs)}}, projection=["blob.key"])
+    return {row["blob"]["key"] for row in found}
+
+
+async def unneeded(
+    transaction: MongoTransaction, ages: Mapping[str, timedelta], too_old: timedelta
+) -> set[str]:
+    """Those of the blobs that no text refers to, nor will.
+
+    A text still may as long as the blob's command may wait in a queue: until the inbox has its end, or it
+    would be too old to be done. The inbox is asked first, since what ends thereafter may refer to it.
+    """
+    commands = {key: (SubmitText.queue, key.partition("/")[2].partition("-")[0]) for key in ages}
+    ended = await transaction.find(list(commands.values()))
+    over = {key for key, age in ages.items() if commands[key] in ended or age > too_old}
+    return over - await _referred_to(transaction, over)
+
+
+async def sweep(journal: MongoJournal, blobs: Blobs, settings: TextSettings) -> None:
+    """Remove what nobody needs; harmless in several processes at once."""
+    alone = timedelta(hours=settings.blob_hours)
+    async for page in blobs.ages(SubmitText.owner()):
+        old = {key: age for key, age in page.items() if age > alone}
+        async with journal.reading() as transaction:
+            keys = await unneeded(transaction, old, alone + timedelta(hours=settings.inbox_hours))
+        for key in keys:
+            await blobs.remove(key)
+            log.info("a blob that nobody needs is removed", extra={"fields": {"blob": key}})
+
+
+async def keep_sweeping(journal: MongoJournal, blobs: Blobs, settings: TextSettings) -> None:
+    while True:
+        try:
+            await sweep(journal, blobs, settings)
+        except (StoreAway, Conflict, BlobsAway) as away:
+            log.warning("sweeping waits", extra={"fields": {"reason": str(away)[:200]}})
+        await asyncio.sleep(settings.sweep_seconds)
 
 
 def _document(job: TextJob) -> Document:

@@ -1,14 +1,19 @@
 """Texts by REST; what they mean stands in shared/contracts/texts.py."""
 
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
 
 from gateway.asking import Ask
 from gateway.openapi import ALWAYS, problems
+from shared.blobs import BlobsAway
 from shared.contracts.texts import (
+    INLINE_BYTES,
     CancelText,
+    Content,
     GetReport,
     GetText,
     ListTexts,
@@ -19,17 +24,49 @@ from shared.contracts.texts import (
     TextId,
     TextJob,
     TextJobs,
+    Title,
+    Top,
 )
+from shared.messages import Unavailable
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/texts", tags=["texts"])
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
+class NewText(BaseModel):
+    """A text of at most 5,000,000 bytes of UTF-8, with something in it and without NUL."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Content
+    title: Title = None
+    top: Top = 20
+
+
 @router.post("", status_code=202, summary="Hand a text in")
-async def submit_text(command: SubmitText, ask: Ask) -> TextJob:
+async def submit_text(text: NewText, ask: Ask) -> TextJob:
     """Its address is in `Location`: look there how far the counting has come."""
-    return await ask(command)
+    return await ask(await _command(text, ask))
+
+
+async def _command(new: NewText, ask: Ask) -> SubmitText:
+    """A large text goes to the blob store first.
+
+    It stays there whatever becomes of the command: a repeat that is not sent must not take away what the
+    first one refers to. Its owner removes what nobody needs.
+    """
+    content = new.text.encode()
+    if len(content) <= INLINE_BYTES:
+        return SubmitText(text=new.text, title=new.title, top=new.top)
+    try:
+        blob = await ask.gateway.blobs.put(SubmitText.owner(), ask.message_id(SubmitText), content)
+    except BlobsAway as away:
+        log.warning("a text cannot be kept", extra={"fields": {"reason": str(away)}})
+        raise Unavailable("The store for large texts cannot be reached; try again shortly.") from away
+    return SubmitText(blob=blob, title=new.title, top=new.top)
 
 
 @router.get("", summary="List texts")

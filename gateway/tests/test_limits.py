@@ -7,7 +7,7 @@ import pytest
 from gateway.limits import Limits, OverLimit
 from gateway.settings import GatewaySettings
 
-LIMITS = Limits(None, GatewaySettings(json_depth=4, list_items=3))  # type: ignore[arg-type]  # no app behind
+LIMITS = Limits(None, GatewaySettings(json_depth=4, list_items=3), {})  # type: ignore[arg-type]  # no app behind
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def clean_data(force: bool) -> None:
         if input(f"Remove all data in {CLONE.home}? Type yes: ").strip() != "yes":
             raise Problem("Nothing was removed.")
     with CLONE.locked():
-        for name in ("mongodb", "postgresql", "rabbitmq"):
+        for name in ("blobs", "mongodb", "postgresql", "rabbitmq"):
             shutil.rmtree(CLONE.home / name, ignore_errors=True)
         for file in CLONE.home.glob("*.db*"):  # SQLite's, with their logs and locks
             file.unlink()

@@ -16,6 +16,7 @@ class Service:
     database: str = ""  # its own PostgreSQL database, when it has one
     mongodb: str = ""  # its own MongoDB database, when it has one
     cache: bool = False  # is faster with Valkey, and does without
+    blobs: bool = False  # keeps something in the blob store
     sqlite: bool = False  # whether a SQLite file will do instead
     command: tuple[str, ...] = ()  # `python -m name.main` unless said otherwise
 
@@ -46,10 +47,10 @@ class System:
 
 CONVEYOR = System(
     services=(
-        Service("gateway", "GATEWAY", 8000, secret=True, links=True, cache=True),
+        Service("gateway", "GATEWAY", 8000, secret=True, links=True, cache=True, blobs=True),
         Service("task_service", "TASK", 8001, database="task_service", sqlite=True),
         Service("waste_service", "WASTE", 8002, database="waste_service"),
-        Service("text_worker", "TEXT", 8003, mongodb="text_worker"),
+        Service("text_worker", "TEXT", 8003, mongodb="text_worker", blobs=True),
     ),
     topology=(sys.executable, "-m", "shared.topology"),
     examples=(

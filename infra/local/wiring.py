@@ -7,7 +7,7 @@ from infra.local.clone import Clone
 from infra.local.given_servers import given_mongodb, given_port, given_servers, with_store
 from infra.local.logs import Log
 from infra.local.mongodb import MongoDB
-from infra.local.passwords import remembered
+from infra.local.passwords import private_folder, remembered
 from infra.local.ports import Ports
 from infra.local.postgresql import PostgreSQL
 from infra.local.rabbitmq import RabbitMQ, User
@@ -113,10 +113,16 @@ class Wiring:
             settings[f"{service.prefix}_MANAGEMENT_URL"] = self._management_url(service.prefix)
         if service.has_store:
             settings[f"{service.prefix}_DATABASE_URL"] = self._database_url(service)
+        if service.blobs:
+            settings[f"{service.prefix}_BLOBS_URL"] = self._blobs_url(service)
         if service.cache:
             embedded = self.valkey.url() if self.valkey else ""
             settings[f"{service.prefix}_VALKEY_URL"] = self._given_valkey(service) or embedded
         return settings
+
+    def _blobs_url(self, service: Service) -> str:
+        given = self.given.get(f"{service.prefix}_BLOBS_URL") or self.given.get("BLOBS_URL")
+        return given or (private_folder(self.clone.home / "blobs").absolute().as_uri())
 
     def operator_url(self) -> str:
         """The broker as the person who owns it."""

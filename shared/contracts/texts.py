@@ -4,11 +4,13 @@ A text that is handed in becomes a job; its counting is a message too, in a queu
 one person's jobs the first 50 wait in `texts.process_text`, the others in `texts.process_text_bulk`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
+from shared.contracts.blobs import Blob
 from shared.messages import (
     Answer,
     BadCursor,
@@ -26,14 +28,39 @@ Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
 TextId = Annotated[UUID, Field(examples=["0199d6c1-11d3-7c0e-8a4f-2b9e5d7c6b01"])]
 
+TEXT_BYTES = 5_000_000
+INLINE_BYTES = 256 * 1024
+"""Larger ones are kept in the blob store, and the broker carries where."""
+
+
+def _at_most(most: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if len(text) * 4 > most and (size := len(text.encode())) > most:
+            raise PydanticCustomError(
+                "too_many_bytes",
+                "It has {size} bytes of UTF-8, and at most {most} are taken",
+                {"size": size, "most": most},
+            )
+        return text
+
+    return AfterValidator(check)
+
+
 Content = Annotated[
     str,
-    StringConstraints(max_length=256 * 1024, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
+    StringConstraints(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
     Field(examples=["To be, or not to be."]),
+    _at_most(TEXT_BYTES),
 ]
-"""A text with something in it, of at most 262,144 characters, without NUL."""
+"""A text with something in it, of at most 5,000,000 bytes of UTF-8, without NUL."""
 
-Top = Annotated[int, Field(ge=1, le=1000, examples=[20])]
+InlineContent = Annotated[Content, _at_most(INLINE_BYTES)]
+
+Title = Annotated[Name | None, Field(examples=["Hamlet, 3.1"])]
+
+Top = Annotated[
+    int, Field(ge=1, le=1000, description="How many of the most frequent words to list.", examples=[20])
+]
 
 
 class TextNotFound(NotFound):
@@ -82,11 +109,21 @@ class TextJobs(Page):
 
 
 class SubmitText(Command[TextJob], queue="texts.submit_text"):
-    """Hand a text in, to have its words, sentences and characters counted."""
+    """Hand a text in, to have its words, sentences and characters counted.
 
-    text: Content
-    title: Name | None = Field(None, examples=["Hamlet, 3.1"])
-    top: Top = Field(20, description="How many of the most frequent words to list.")
+    It holds up to 262,144 bytes of UTF-8; `POST /texts` takes up to 5,000,000 and sends a `blob` instead.
+    """
+
+    text: InlineContent | None = Field(None, examples=["To be, or not to be."])
+    blob: Blob | None = Field(None, description="Where a larger text waits; for the gateway.")
+    title: Title = None
+    top: Top = 20
+
+    @model_validator(mode="after")
+    def _has_one_content(self) -> Self:
+        if (self.text is None) == (self.blob is None):
+            raise PydanticCustomError("one_content", "Give the text, or else a blob")
+        return self
 
 
 class CancelText(Command[TextJob], queue="texts.cancel_text", refusals=(TextNotFound, AlreadyEnded)):
@@ -105,6 +142,12 @@ class RemoveText(Command[TextJob], queue="texts.remove_text", refusals=(TextNotF
     """Remove a text with its report. What is under way is not stopped, and comes to nothing."""
 
     text: TextId
+
+
+class RemoveBlob(Command[Blob], queue="texts.remove_blob"):
+    """Remove a blob unless a text refers to it. Sent by text_worker itself, for what was removed."""
+
+    blob: Blob
 
 
 class ProcessText(Command[TextJob], queue="texts.process_text", refusals=(TextNotFound,)):

@@ -3,6 +3,7 @@
 A step that was released is never changed; each may run again, as when a process died between it and its note.
 """
 
+from text_worker.migrations.blobs import index_blobs
 from text_worker.migrations.first import create_texts
 
-STEPS = {"0001 texts": create_texts}
+STEPS = {"0001 texts": create_texts, "0002 blobs": index_blobs}

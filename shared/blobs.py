@@ -4,7 +4,9 @@ What is read is what was put there, by size and SHA-256, or it is lost. Whoever 
 live to refer to it: owners remove what nobody refers to.
 """
 
+import asyncio
 import hashlib
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import BaseError
@@ -64,12 +68,18 @@ class Blobs:
             LocalStore.from_url(self.url, mkdir=True) if self.url.startswith("file:") else _remote(self.url)
         )
 
+    @property
+    def folder(self) -> Path:
+        return Path(url2pathname(urlsplit(self.url).path))
+
     async def put(self, owner: str, message_id: str, content: bytes) -> Blob:
         """Keep content for a command. A repeat overwrites it with the same, and makes it new again."""
         sha256 = hashlib.sha256(content).hexdigest()
         blob = Blob(key=f"{owner}/{message_id}-{sha256}", size=len(content), sha256=sha256)
         with _translated():
             await obstore.put_async(self.store, blob.key, content, use_multipart=False)
+            if self.url.startswith("file:"):  # which answers before the disk has it
+                await asyncio.to_thread(_sync, self.folder / blob.key)
         return blob
 
     async def get(self, blob: Blob) -> bytes:
@@ -96,6 +106,16 @@ class Blobs:
             async for page in obstore.list(self.store, prefix=owner, chunk_size=PAGE):
                 now = datetime.now(UTC)
                 yield {one["path"]: now - one["last_modified"] for one in page}
+
+
+def _sync(file: Path) -> None:
+    """Have the disk keep a file, and that it is there."""
+    for path in (file, file.parent, file.parent.parent):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _remote(url: str) -> ObjectStore:

@@ -54,6 +54,18 @@ async def file_of(system: System, address: str) -> Path:
     return system.blobs / str((await content_of(system, address))["blob"]["key"])
 
 
+async def test_what_a_folder_has_taken_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda opened: synced.append(os.fstat(opened).st_ino))
+
+    blob = await Blobs((tmp_path / "blobs").as_uri()).put("texts", "0" * 32, b"text")
+
+    file = tmp_path / "blobs" / blob.key
+    assert synced == [one.stat().st_ino for one in (file, file.parent, file.parent.parent)]
+
+
 @pytest.mark.parametrize(
     ("text", "in_blob"),
     [("a" * INLINE_BYTES, False), ("a" * (INLINE_BYTES + 1), True), (LARGE, True), ("я" * 2_500_000, True)],

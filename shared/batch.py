@@ -10,12 +10,11 @@ import logging
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
 
 from shared.delivery import Delivery, Unsettled, send_answer, touched_by, versions_besides
-from shared.handling import Work
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Refusal
 from shared.recovery import Recovery
@@ -55,12 +54,7 @@ class Batches:
     """Takes deliveries in hand, batch by batch, and sees each to its end."""
 
     def __init__(
-        self,
-        journal: Journal,
-        outbox: Outbox,
-        recovery: Recovery,
-        unsettled: Unsettled,
-        keep: timedelta,
+        self, journal: Journal, outbox: Outbox, recovery: Recovery, unsettled: Unsettled, keep: timedelta
     ):
         self.journal = journal
         self.outbox = outbox
@@ -89,6 +83,9 @@ class Batches:
             await self.arrived.wait()
             deliveries = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
             await self._turn(deliveries)
+            for delivery in deliveries:
+                if delivery.lost:
+                    await self.acquit(delivery)
             for delivery in self.awaited.keys() & deliveries:
                 self.awaited.pop(delivery).set()
             if not self.waiting:
@@ -123,18 +120,23 @@ class Batches:
         if not delivery.raw.redelivered or delivery.started:
             return False
         delivery.started = True
-        deadly = await self._starts(delivery) > MOST_STARTS
-        if deadly:
+        start = await self.starts(delivery, by=1)
+        log.info("delivered again", extra={"fields": delivery.identity | {"start": start}})
+        if start > MOST_STARTS:
             await self.recovery.deadly(delivery)
-        return deadly
+        return start > MOST_STARTS
 
-    async def _starts(self, delivery: Delivery) -> int:
-        """How often it has begun to run alone, this time included: what kills its process shows by that."""
+    async def acquit(self, delivery: Delivery) -> None:
+        """Take back the noted start of what comes again although its process lives, or ends in order."""
+        if delivery.started:
+            delivery.started = False
+            await self.starts(delivery, by=-1)
+
+    async def starts(self, delivery: Delivery, by: int = 0) -> int:
+        """How often it has begun to run, now `by` more often: what kills its process shows by that."""
         while True:
             try:
-                start = await self.journal.note_start(delivery.key, delivery.actor)
-                log.info("delivered again", extra={"fields": delivery.identity | {"start": start}})
-                return start
+                return await self.journal.note_start(delivery.key, delivery.actor, by)
             except (StoreAway, Conflict) as away:
                 await self.wait_for_store(away)
 
@@ -162,7 +164,8 @@ class Batches:
         if len(deliveries) > 1:
             await self._settle_singly(deliveries)
         elif isinstance(error, Refusal):
-            await self._refuse_afresh(deliveries[0], error)
+            deliveries[0].prepared = error  # what it had written is undone: only the refusal is kept
+            await self._settle(deliveries)
         else:
             await self.recovery.broken(deliveries[0], error)
 
@@ -228,15 +231,6 @@ class Batches:
             self._note(
                 delivery, Outcome("done", body, delivery.fingerprint, versions_besides(work, answer)), batch
             )
-
-    async def _refuse_afresh(self, delivery: Delivery, refusal: Refusal) -> None:
-        """The refusal came after a write, which is undone by now: only the refusal itself is kept."""
-
-        async def refuse(message: object, work: Work) -> None:
-            raise refusal
-
-        delivery.handler = replace(delivery.handler, function=refuse, contended=False)
-        await self._settle([delivery])
 
     def _note(self, delivery: Delivery, outcome: Outcome, batch: _Batch) -> None:
         batch.first.add(delivery)

@@ -42,7 +42,8 @@ class Delivery:
     """A message in hand. `message` is None until `read` has made the contract's model of the body.
 
     `headers_travel` is whether its copies carry its headers; some headers cannot be sent again. `touched`:
-    the addresses of the resources that it was about.
+    the addresses of the resources that it was about. `started`: that it runs is noted. `suspect`: a process
+    has died while it ran.
     """
 
     handler: Handler
@@ -59,6 +60,7 @@ class Delivery:
     prepared: Any = None
     blobs: Any = None
     started: bool = False
+    suspect: bool = False
     visible_to: tuple[str, ...] = EVERYBODY
     touched: list[str] = field(default_factory=list)
 

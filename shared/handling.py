@@ -52,7 +52,7 @@ class Work:
     blobs: "Blobs | None" = None
     """Where the service keeps what is too large for its store, if it has such."""
     compute: Compute | None = None
-    send_now: Callable[[Command[Any]], None] | None = None
+    send_now: Callable[[Command[Any]], object] | None = None
     """Both in a prepare beat only. What is sent at once is lost if its process dies: for news alone."""
 
     def send(self, *commands: Command[Any]) -> None:
@@ -107,7 +107,8 @@ def handles(
     service's one lock first. Without it two processes that update the same rows block each other.
 
     `prepare`: what takes long and changes nothing, done before the transaction, in another process where it
-    computes (`work.compute`); the handler finds its result as `work.prepared`. It may run more than once.
+    computes (`work.compute`); the handler finds its result as `work.prepared`. It may run more than once. It
+    reads before it computes: while it does, others need the connection.
     `bulk`: its prepare beats get half of the places while others wait, all when none does.
     `given_up`: what is to be changed and said when the message goes to the dead letters, with the reason.
     """

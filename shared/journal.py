@@ -7,7 +7,7 @@ crash, by whichever process finds the row old. The forms for each kind of store 
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -136,8 +136,11 @@ class Journal(Protocol):
     async def probe(self) -> None:
         """Ask the store something trivial, at most 2 s; `StoreAway` if it does not answer."""
 
-    async def note_start(self, key: Key, actor: str) -> int:
-        """Count that a redelivered message begins to run alone; how often it has. 0 if it has ended."""
+    async def note_start(self, key: Key, actor: str, by: int = 1) -> int:
+        """Count that a redelivered message begins to run; how often it has. 0 if it is done or refused.
+
+        By 0 it only tells, by -1 it takes a start back.
+        """
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
         """Remember that a command broke and when it is tried again."""
@@ -153,6 +156,16 @@ class Journal(Protocol):
 
     async def purge(self, keep: timedelta) -> None:
         """Forget inbox rows older than that, in chunks."""
+
+
+async def keep_doing(housekeeping: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Again and again, so many seconds apart; while the store is away it can wait."""
+    while True:
+        try:
+            await housekeeping()
+        except (StoreAway, Conflict) as error:
+            log.debug("%s waits: %r", housekeeping, error)
+        await asyncio.sleep(seconds)
 
 
 class Outbox:
@@ -187,11 +200,6 @@ class Outbox:
         if not confirmed.cancelled() and confirmed.exception() is None:
             self.arrived.append(event)
 
-    async def keep_clearing(self) -> None:
-        while True:
-            await asyncio.sleep(self.CLEAR_EVERY)
-            await self.clear()
-
     async def clear(self) -> None:
         arrived, self.arrived = self.arrived, []
         if not arrived:
@@ -201,16 +209,8 @@ class Outbox:
         except (StoreAway, Conflict):
             self.arrived += arrived
 
-    async def keep_relaying(self) -> None:
-        """Send what a crash, a lost connection or an unconfirmed publish left behind."""
-        while True:
-            await asyncio.sleep(self.RELAY_EVERY)
-            try:
-                await self.relay()
-            except (StoreAway, Conflict) as error:
-                log.debug("relaying waits: %r", error)
-
     async def relay(self) -> None:
+        """Send what a crash, a lost connection or an unconfirmed publish left behind."""
         rows, age = await self.journal.backlog()
         OUTBOX_ROWS.set(rows)
         OUTBOX_AGE.set(age)

@@ -6,9 +6,10 @@ Inbox, change and outbox of a batch are one multi-document transaction, written 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,9 @@ Write = InsertOne[Document] | ReplaceOne[Document] | pymongo.UpdateOne | pymongo
 Step = Callable[[AsyncDatabase[Document]], Awaitable[None]]
 
 STATEMENT_SECONDS = 30.0
+SLOW_SECONDS = 10.0
+"""What takes longer than the server lets a transaction live would conflict each time it is repeated."""
+TOO_SLOW = f"its handlers kept the transaction for over {SLOW_SECONDS:g} s; work like that goes before it"
 CONNECTIONS = 10
 ENDED = ["done", "refused"]
 DUPLICATE_KEY = 11000
@@ -52,31 +56,47 @@ class MongoTransaction(Writing[str]):
         self.database = database
         self.session = session
         self.absent: set[str] = set()
+        self.began = monotonic()
+        self.longest_wait = 0.0
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """Every use of the server. A long wait for it is its own fault: it was frozen, or cut off."""
+        asked = monotonic()
+        try:
+            with translated():
+                yield
+        finally:
+            self.longest_wait = max(self.longest_wait, monotonic() - asked)
+
+    @property
+    def too_slow(self) -> bool:
+        return monotonic() - self.began - self.longest_wait > SLOW_SECONDS
 
     async def find_one(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> Document | None:
         """One document. What waits to be written is sent first."""
         await self.flush()
-        with translated():
+        with self.using():
             return await self.database[collection].find_one(filter_, session=self.session, **options)
 
     async def find_many(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> list[Document]:
         await self.flush()
-        with translated():
+        with self.using():
             found = self.database[collection].find(filter_, session=self.session, **options)
             return await found.to_list()
 
     async def count(self, collection: str, filter_: Mapping[str, Any]) -> int:
         await self.flush()
-        with translated():
+        with self.using():
             return await self.database[collection].count_documents(filter_, session=self.session)
 
     async def flush(self) -> None:
         for collection, writes in self.taken():
-            with translated():
+            with self.using():
                 await self.database[collection].bulk_write(writes, session=self.session)
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
-        with translated():
+        with self.using():
             rows = self.database["inbox"].find({"_id": {"$in": list(map(id_of, keys))}}, session=self.session)
             found = {row["_id"]: row for row in await rows.to_list()}
         self.absent.update(key for key in map(id_of, keys) if key not in found)
@@ -89,7 +109,7 @@ class MongoTransaction(Writing[str]):
         }
 
     async def look_up(self, key: Key) -> Noted | None:
-        with translated():
+        with self.using():
             row = await self.database["inbox"].find_one({"_id": id_of(key)}, session=self.session)
         if row is None:
             return None
@@ -101,7 +121,7 @@ class MongoTransaction(Writing[str]):
         await self.flush()
         now = datetime.now(UTC)
         try:
-            with translated():
+            with self.using():
                 if settled:
                     rows = [self._ending(one, now) for one in settled]
                     await self.database["inbox"].bulk_write(rows, session=self.session)
@@ -192,10 +212,15 @@ class MongoJournal:
                     await self.database["locks"].update_one(
                         LOCK, {"$inc": {"taken": 1}}, upsert=True, session=session
                     )
-            yield transaction
-            await transaction.flush()
-            with translated():
-                await session.commit_transaction()
+            try:
+                yield transaction
+                await transaction.flush()
+                with transaction.using():
+                    await session.commit_transaction()
+            except Conflict as error:
+                if transaction.too_slow:
+                    raise TimeoutError(TOO_SLOW) from error
+                raise
 
     @asynccontextmanager
     async def _noting_left_open(self, session: AsyncClientSession) -> AsyncIterator[None]:
@@ -220,9 +245,9 @@ class MongoJournal:
         with translated(), pymongo.timeout(PROBE_MS / 1000):
             await self.database.command("ping")
 
-    async def note_start(self, key: Key, actor: str) -> int:
-        change = {"$inc": {"starts": 1}, "$set": {"noted_at": datetime.now(UTC)}}
-        if not await self._note(key, actor, change, ["starts", "noted_at"], [*ENDED, "failed"]):
+    async def note_start(self, key: Key, actor: str, by: int = 1) -> int:
+        change = {"$inc": {"starts": by}, "$set": {"noted_at": datetime.now(UTC)}}
+        if not await self._note(key, actor, change, ["starts", "noted_at"], {"starts": {"$gte": -by}}):
             return 0
         with translated():
             row = await self.database["inbox"].find_one({"_id": id_of(key)}, {"starts": 1})
@@ -232,15 +257,15 @@ class MongoJournal:
         now = datetime.now(UTC)
         fields = {"attempt": attempt, "due_at": due, "error": error, "outcome": None, "starts": 0}
         change = {"$set": fields | {"noted_at": now}}
-        await self._note(key, actor, change, [*fields, "noted_at"], ENDED)
+        await self._note(key, actor, change, [*fields, "noted_at"], {})
 
     async def _note(
-        self, key: Key, actor: str, change: Document, changed: Sequence[str], but: Sequence[str]
+        self, key: Key, actor: str, change: Document, changed: Sequence[str], where: Document
     ) -> bool:
-        """Change a command's row, made where there is none; False where it has one of these endings."""
+        """Change a command's row, made where there is none; False where it is done or refused, or differs."""
         row = row_of(*key, actor, datetime.now(UTC))
         fresh = {name: value for name, value in row.items() if name not in ("_id", *changed)}
-        filter_ = {"_id": row["_id"], "outcome": {"$nin": list(but)}}
+        filter_ = {"_id": row["_id"], "outcome": {"$nin": ENDED}, **where}
         try:
             with translated():
                 update = change | {"$setOnInsert": fresh}

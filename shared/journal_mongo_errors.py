@@ -12,9 +12,16 @@ from shared.journal_mongo_documents import Document
 
 PROBE_MS = 2000
 LETS_NOBODY_IN = frozenset((13, 18))
-AWAY_CODES = frozenset((6, 7, 18, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031))
-"""Host and network errors, a password that counts no longer, stepping down, shutting down, exceeded time, no
-disk space, no majority yet (MongoDB's error_codes.yml)."""
+AWAY_CODES = frozenset(
+    (6, 7, 18, 43, 89, 91, 134, 189, 202, 262, 365, 9001, 10107, 11600, 11602, 13435, 13436, 14031)
+)
+"""Host and network errors, a password that counts no longer, a cursor that its server took along, stepping
+down, shutting down, exceeded time, no disk space, no majority yet (MongoDB's error_codes.yml)."""
+AWAY_LABELS = ("UnknownTransactionCommitResult", "SystemOverloadedError", "RetryableWriteError")
+"""Nobody knows whether it was committed; the server sheds load (8.2 and newer); the driver has repeated it in
+vain. They count before TransientTransactionError, which is repeated at once."""
+LIVED_TOO_LONG = 290
+"""Unlike NoSuchTransaction, as which it shows afterwards, it has no label where it meets a commit."""
 
 
 class NotYet(StoreAway):
@@ -44,10 +51,11 @@ def translated() -> Iterator[None]:
     except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
         raise StoreAway(f"{type(error).__name__}: {error}") from error
     except PyMongoError as error:
-        if error.has_error_label("TransientTransactionError"):
+        if labels := [label for label in AWAY_LABELS if error.has_error_label(label)]:
+            raise StoreAway(f"{', '.join(labels)}: {error}") from error
+        code = error.code if isinstance(error, OperationFailure) else None
+        if error.has_error_label("TransientTransactionError") or code == LIVED_TOO_LONG:
             raise Conflict(str(error)) from error
-        if error.has_error_label("UnknownTransactionCommitResult"):
-            raise StoreAway(f"nobody knows whether it was committed: {error}") from error
-        if isinstance(error, OperationFailure) and error.code in AWAY_CODES:
+        if code in AWAY_CODES:
             raise StoreAway(f"{type(error).__name__}: {error}") from error
         raise

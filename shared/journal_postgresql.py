@@ -161,9 +161,9 @@ class PostgresqlJournal:
         except TimeoutError:
             raise StoreAway("the database did not answer in time") from None
 
-    async def note_start(self, key: Key, actor: str) -> int:
+    async def note_start(self, key: Key, actor: str, by: int = 1) -> int:
         async with self._own() as driver:
-            return await driver.fetchval(statements.NOTE_START, *key, actor) or 0
+            return await driver.fetchval(statements.NOTE_START, *key, actor, by) or 0
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
         async with self._own() as driver:

@@ -16,7 +16,7 @@ WITH settled AS (
     ON CONFLICT (queue, message_id) DO UPDATE
     SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
         fingerprint = excluded.fingerprint, versions = excluded.versions,
-        error = NULL, due_at = NULL, noted_at = now()
+        error = NULL, due_at = NULL, starts = 0, noted_at = now()
     WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
     RETURNING 1
 ), said AS (
@@ -27,9 +27,10 @@ WITH settled AS (
 SELECT count(*) FROM settled"""
 
 NOTE_START = """
-INSERT INTO inbox (queue, message_id, actor, starts) VALUES ($1, $2, $3, 1)
-ON CONFLICT (queue, message_id) DO UPDATE SET starts = inbox.starts + 1, noted_at = now()
-WHERE inbox.outcome IS NULL
+INSERT INTO inbox (queue, message_id, actor, starts) VALUES ($1, $2, $3, greatest($4::int, 0))
+ON CONFLICT (queue, message_id) DO UPDATE
+SET starts = greatest(inbox.starts + $4::int, 0), noted_at = now()
+WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
 RETURNING starts"""
 
 NOTE_ATTEMPT = """

@@ -224,9 +224,9 @@ class SqliteJournal:
         elif away:  # whoever uses it may wait for the lock in vain, too
             raise StoreAway(str(away))
 
-    async def note_start(self, key: Key, actor: str) -> int:
+    async def note_start(self, key: Key, actor: str, by: int = 1) -> int:
         async with self._own() as driver:
-            rows = await driver.execute_fetchall(statements.NOTE_START, (*key, actor, _now()))
+            rows = await driver.execute_fetchall(statements.NOTE_START, (*key, actor, by, _now(), by))
         return sum(starts for (starts,) in rows)
 
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:

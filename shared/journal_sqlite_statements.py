@@ -15,7 +15,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (queue, message_id) DO UPDATE
 SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
     fingerprint = excluded.fingerprint, versions = excluded.versions,
-    error = NULL, due_at = NULL, noted_at = excluded.noted_at
+    error = NULL, due_at = NULL, starts = 0, noted_at = excluded.noted_at
 WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'"""
 
 SAY = """
@@ -24,9 +24,10 @@ INSERT INTO outbox
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 NOTE_START = """
-INSERT INTO inbox (queue, message_id, actor, starts, noted_at) VALUES (?, ?, ?, 1, ?)
-ON CONFLICT (queue, message_id) DO UPDATE SET starts = inbox.starts + 1, noted_at = excluded.noted_at
-WHERE inbox.outcome IS NULL
+INSERT INTO inbox (queue, message_id, actor, starts, noted_at) VALUES (?, ?, ?, max(?, 0), ?)
+ON CONFLICT (queue, message_id) DO UPDATE
+SET starts = max(inbox.starts + ?, 0), noted_at = excluded.noted_at
+WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
 RETURNING starts"""
 
 NOTE_ATTEMPT = """

@@ -1,9 +1,9 @@
 """The prepare beat: what takes long is done before the transaction, in processes beside this one.
 
 A place does one beat at a time, in a process of its own, so that one that dies is the fault of exactly one
-message. Bulk gets half of the places while others wait. What a crash of THIS process brings back is prepared
-and settled with no other beat beside it, and each such start is noted: a message that kills its worker shows
-by that.
+message. Bulk gets half of the places while others wait. What a crash of THIS process brings back goes first,
+and each such start is noted; what had been noted before, and so may have killed its worker, is prepared and
+settled with no other beat beside it. A start whose process lives is taken back.
 """
 
 import asyncio
@@ -16,14 +16,17 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AsyncExitStack
 from typing import Any
 
 from shared.batch import FALSE_ALARMS, Batches
 from shared.delivery import Delivery
 from shared.journal import Conflict, Journal, StoreAway
-from shared.messages import Command, Invalid, Refusal
+from shared.messages import Invalid, Refusal
 
 log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 2.0
 
 
 class Killed(Exception):
@@ -33,7 +36,8 @@ class Killed(Exception):
 class Place:
     """A process that computes one thing at a time, made anew when it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self.pool = self._process()
 
     def _process(self) -> ProcessPoolExecutor:
@@ -44,16 +48,27 @@ class Place:
         """Twice where need be: the first process may have died before, and of something else."""
         loop = asyncio.get_running_loop()
         for _ in range(2):
+            pool = self.pool
             try:
-                return await loop.run_in_executor(self.pool, function, *arguments)
+                async with asyncio.timeout(self.seconds) as limit:
+                    return await loop.run_in_executor(pool, function, *arguments)
             except BrokenProcessPool:
-                self.pool = self._process()
+                if pool is not self.pool:
+                    raise asyncio.CancelledError from None  # whom it was for has been interrupted
+                self.renew()
+            except TimeoutError:
+                if not limit.expired():
+                    raise  # the function's own
+                self.renew()
+                raise TimeoutError(f"it computed for more than {self.seconds:g} s") from None
         raise Killed("the process that worked on it died each time")
 
-    def close(self) -> None:
+    def renew(self) -> None:
+        """End its process, whatever that computes. The next one starts when there is something to compute."""
         for process in (getattr(self.pool, "_processes", None) or {}).values():
             process.kill()
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool = self._process()
 
 
 def _live_as_long_as_the_parent() -> None:
@@ -73,18 +88,18 @@ def _live_as_long_as_the_parent() -> None:
 
 
 class Preparing:
-    """Runs prepare beats, and gives what is prepared to the batches."""
+    """Runs prepare beats, and gives what is prepared to the batches. One computes for `seconds` at most."""
 
-    def __init__(self, places: int, journal: Journal, batches: Batches):
-        self.places = [Place() for _ in range(places)]
+    def __init__(self, places: int, seconds: float, journal: Journal, batches: Batches):
+        self.places = [Place(seconds) for _ in range(places)]
         self.free = list(self.places)
         self.half = places // 2
         self.journal = journal
         self.batches = batches
-        self.recovery = batches.recovery
         self.first: deque[Delivery] = deque()
         self.bulk: deque[Delivery] = deque()
         self.returned: deque[Delivery] = deque()
+        self.suspects: deque[Delivery] = deque()
         self.running: dict[asyncio.Task[None], Delivery] = {}
         self.stopping = False
 
@@ -99,13 +114,15 @@ class Preparing:
         if self.running:
             await asyncio.wait(self.running)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the processes, those too that are at work: Python would wait for them before it ends."""
         self.stopping = True
         for task in self.running:
             task.cancel()
+        if self.running:
+            await asyncio.wait(self.running, timeout=CLOSE_SECONDS)
         for place in self.places:
-            place.close()
+            place.renew()
 
     def _start(self) -> None:
         while self.free and not self.stopping and (delivery := self._next()):
@@ -117,15 +134,16 @@ class Preparing:
     def _ended(self, task: "asyncio.Task[None]", place: Place) -> None:
         del self.running[task]
         self.free.append(place)
-        if not task.cancelled():
-            self._start()
+        self._start()
 
     def _next(self) -> Delivery | None:
         under_way = self.running.values()
-        if self.returned:
-            return None if under_way else self.returned.popleft()
-        if any(delivery.raw.redelivered for delivery in under_way):
+        if any(delivery.suspect for delivery in under_way):
             return None
+        if self.returned:
+            return self.returned.popleft()
+        if self.suspects:
+            return None if under_way else self.suspects.popleft()
         in_bulk = sum(delivery.handler.bulk for delivery in under_way)
         if self.bulk and (not self.first or in_bulk < self.half):
             return self.bulk.popleft()
@@ -133,18 +151,42 @@ class Preparing:
 
     async def _run(self, delivery: Delivery, place: Place) -> None:
         try:
+            if await self._may_run(delivery):
+                await self._prepare(delivery, place)
+        except asyncio.CancelledError:  # it is delivered again, and nobody has died of it
+            place.renew()
+            await self.batches.acquit(delivery)
+        except Exception:
+            log.exception("its end broke; it comes again", extra={"fields": delivery.identity})
+            await asyncio.sleep(1)
+            await self.batches.unsettled.hand_back(delivery)
+
+    async def _may_run(self, delivery: Delivery) -> bool:
+        if delivery.lost:
+            return False
+        try:
             delivery.read()
         except Invalid as refusal:
-            await self.recovery.unfit(delivery, refusal)
-            return
-        if delivery.lost or await self.batches.is_deadly(delivery):
-            return
+            await self.batches.recovery.unfit(delivery, refusal)
+            return False
+        if delivery.raw.redelivered and not delivery.suspect and await self.batches.starts(delivery):
+            delivery.suspect = True
+            self.suspects.append(delivery)
+            return False
+        return not await self.batches.is_deadly(delivery)
+
+    async def _prepare(self, delivery: Delivery, place: Place) -> None:
+        beat = asyncio.create_task(self._prepared(delivery, place))
         try:
-            delivery.prepared = await self._prepared(delivery, place)
+            await asyncio.wait([beat, delivery.channel.closing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            beat.cancel()  # if its channel went, or we have to end
+        try:
+            delivery.prepared = await beat
         except Refusal as refusal:
             delivery.prepared = refusal  # the handler's turn raises it
         except Exception as error:
-            await self.recovery.broken(delivery, error)
+            await self.batches.recovery.broken(delivery, error)
             return
         if delivery.raw.redelivered:
             await self.batches.see_to_its_end(delivery)  # what the next one does must not be charged to it
@@ -152,19 +194,24 @@ class Preparing:
             self.batches.add(delivery)
 
     async def _prepared(self, delivery: Delivery, place: Place) -> Any:
-        assert delivery.handler.prepare is not None
         alarms = 0
         while True:
             try:
-                async with self.journal.reading() as transaction:
-                    work = delivery.work(transaction)
-                    work.compute = place.compute
-                    work.send_now = lambda command: self._send(command, delivery)
-                    return await delivery.handler.prepare(delivery.message, work)
+                return await self._beat(delivery, place)
             except (StoreAway, Conflict) as away:
                 alarms = 0 if await self.batches.wait_for_store(away) else alarms + 1
                 if alarms == FALSE_ALARMS:
                     raise
 
-    def _send(self, command: Command[Any], delivery: Delivery) -> None:
-        self.batches.outbox.send([delivery.saying(command)])
+    async def _beat(self, delivery: Delivery, place: Place) -> Any:
+        assert delivery.handler.prepare is not None
+        async with AsyncExitStack() as reading:
+            work = delivery.work(await reading.enter_async_context(self.journal.reading()))
+
+            async def compute(function: Callable[..., Any], *arguments: Any) -> Any:
+                await reading.aclose()  # the batches need the connection meanwhile
+                return await place.compute(function, *arguments)
+
+            work.compute = compute
+            work.send_now = lambda command: self.batches.outbox.send([delivery.saying(command)])
+            return await delivery.handler.prepare(delivery.message, work)

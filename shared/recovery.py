@@ -26,6 +26,7 @@ from shared.topology import DEAD_LETTERS, delay_exchange
 
 log = logging.getLogger(__name__)
 
+Seconds = tuple[int, ...]
 COPY_SECONDS = 20.0
 NOT_NOW_SECONDS = 10
 NOTE_CHARACTERS = 200
@@ -37,12 +38,7 @@ class Recovery:
     """Sends broken messages round the delay levels, and what is hopeless to the dead letters."""
 
     def __init__(
-        self,
-        journal: Journal,
-        publisher: Publisher,
-        unsettled: Unsettled,
-        delays: tuple[int, ...],
-        outbox: Outbox,
+        self, journal: Journal, outbox: Outbox, publisher: Publisher, unsettled: Unsettled, delays: Seconds
     ):
         self.journal = journal
         self.outbox = outbox

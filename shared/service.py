@@ -25,7 +25,7 @@ from shared.consuming import Consumer
 from shared.delivery import Unsettled, received
 from shared.handling import Handler, handlers_in
 from shared.health import Dependency, Health
-from shared.journal import Conflict, Journal, Outbox, StoreAway
+from shared.journal import Journal, Outbox, StoreAway, keep_doing
 from shared.preparing import Preparing
 from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
 from shared.querying import Queries
@@ -45,6 +45,8 @@ class ServiceSettings(ProcessSettings):
     inbox_hours: float = 72
     places: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2), ge=2, le=128)
     """Prepare beats at a time, each in a process of its own; for services that have such."""
+    compute_seconds: float = Field(default=600, gt=0)
+    """What computes for longer in a prepare beat is ended; that was an attempt."""
     retry_seconds: tuple[int, ...] = DELAYS_SECONDS
 
     @field_validator("retry_seconds")
@@ -108,7 +110,7 @@ class Service:
                 await self._drain()
             finally:
                 await end(working, *background)
-                self.preparing.close()
+                await self.preparing.close()
                 await self.journal.close()
 
     def _build(self) -> None:
@@ -118,11 +120,11 @@ class Service:
         self.health = Health([Dependency("broker", self.publisher.probe), store])
         self.outbox = Outbox(self.journal, self.publisher, self.name)
         delays = self.settings.retry_seconds
-        recovery = Recovery(self.journal, self.publisher, unsettled, delays, self.outbox)
+        recovery = Recovery(self.journal, self.outbox, self.publisher, unsettled, delays)
         keep = timedelta(hours=self.settings.inbox_hours)
         self.batches = Batches(self.journal, self.outbox, recovery, unsettled, keep)
         self.queries = Queries(self.journal, store, self.publisher, unsettled)
-        self.preparing = Preparing(self._places(), self.journal, self.batches)
+        self.preparing = Preparing(self._places(), self.settings.compute_seconds, self.journal, self.batches)
 
         def take(handler: Handler, queue: str, raw: AbstractIncomingMessage) -> None:
             delivery = received(raw, handler, queue, self.publisher.user)
@@ -150,9 +152,9 @@ class Service:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.batches.run())
             group.create_task(self.queries.run())
-            group.create_task(self.outbox.keep_clearing())
-            group.create_task(self.outbox.keep_relaying())
-            group.create_task(self._keep_purging(timedelta(hours=self.settings.inbox_hours)))
+            group.create_task(keep_doing(self.outbox.clear, Outbox.CLEAR_EVERY))
+            group.create_task(keep_doing(self.outbox.relay, Outbox.RELAY_EVERY))
+            group.create_task(keep_doing(lambda: self.journal.purge(self.batches.keep), PURGE_EVERY))
             for also in self.background:
                 group.create_task(also())
 
@@ -195,14 +197,6 @@ class Service:
             log.warning("stopping with work in hand; it will be delivered again")
         except (AMQPError, OSError, RuntimeError) as error:
             log.info("stopping without the broker", extra={"fields": _reason(error)})
-
-    async def _keep_purging(self, keep: timedelta) -> None:
-        while True:
-            try:
-                await self.journal.purge(keep)
-            except (StoreAway, Conflict) as error:
-                log.debug("purging waits: %r", error)
-            await asyncio.sleep(PURGE_EVERY)
 
 
 def _reason(error: Exception) -> dict[str, str]:

@@ -21,6 +21,8 @@ OPTIONS = [
     *("--bind_ip", "127.0.0.1", "--nounixsocket"),
     *("--wiredTigerCacheSizeGB", "0.25"),  # the least that it takes
     *("--oplogSize", "512"),  # MB; otherwise 5 % of the disk
+    # Else a worker that dies within a transaction leaves it in the way of others for a minute.
+    *("--setParameter", "transactionLifetimeLimitSeconds=15"),
     # Else it goes on for 15 s after SIGTERM, in case somebody is still reading.
     *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
 ]

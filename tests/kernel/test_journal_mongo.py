@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient, InsertOne
+from pymongo import AsyncMongoClient, InsertOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import AutoReconnect, OperationFailure
 from pymongo.monitoring import CommandListener, register
 
 from infra.local import secantusdb
@@ -20,8 +23,10 @@ from infra.local.health import accepts
 from infra.local.logs import Log
 from infra.local.ports import Ports
 from infra.local.processes import Process
+from shared import journal_mongo
 from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
 from shared.journal_mongo import MongoJournal, MongoTransaction
+from shared.journal_mongo_errors import translated
 from tests.kernel.test_journal import KEY, look_up
 from tests.system import eventually
 from tests.test_wrong_settings import refusal
@@ -57,7 +62,7 @@ async def failing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
 
 
 @pytest.fixture
-async def journal(failing: str, request: pytest.FixtureRequest) -> AsyncIterator[Journal]:
+async def journal(failing: str, request: pytest.FixtureRequest) -> AsyncIterator[MongoJournal]:
     journal = MongoJournal(f"{failing}/t{abs(hash(request.node.name))}", {})
     await journal.migrate()
     yield journal
@@ -132,6 +137,81 @@ async def test_a_commit_of_which_nobody_knows_is_a_store_that_is_away_and_the_in
     await eventually(answers, "the driver has noticed that the server is there")
     await conclude(journal)
     assert (noted := await look_up(journal)) and noted.ending == "done"
+
+
+async def test_a_commit_that_was_applied_and_whose_reply_never_came_has_one_effect(
+    journal: MongoJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, commits = AsyncClientSession.commit_transaction, count(1)
+
+    async def applied_and_lost(session: AsyncClientSession) -> None:
+        await commit(session)
+        if next(commits) == 1:
+            lost = AutoReconnect("connection closed")
+            lost._add_error_label("UnknownTransactionCommitResult")
+            raise lost
+
+    async def count_once() -> None:
+        async with journal.transaction() as transaction:
+            if not await transaction.find([KEY]):
+                transaction.write("marks", UpdateOne({"_id": 1}, {"$inc": {"n": 1}}, upsert=True))
+                await transaction.conclude([Settled(*KEY, "direct", DONE)], [])
+
+    monkeypatch.setattr(AsyncClientSession, "commit_transaction", applied_and_lost)
+    with pytest.raises(StoreAway):
+        await count_once()
+    await count_once()
+
+    async with journal.reading() as reading:
+        assert await reading.find_many("marks", {}) == [{"_id": 1, "n": 1}]
+
+
+async def test_handlers_that_outlive_every_transaction_are_no_conflict_but_too_slow(
+    failing: str, journal: MongoJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_mongo, "SLOW_SECONDS", 0.2)
+    await fail(failing, {"times": 1}, failCommands=["commitTransaction"], errorCode=251)  # NoSuchTransaction
+
+    with pytest.raises(TimeoutError, match="work like that goes before it"):
+        async with journal.transaction() as transaction:
+            await asyncio.sleep(0.3)
+            await transaction.conclude([Settled(*KEY, "direct", DONE)], [])
+
+
+async def test_a_transaction_that_ended_while_the_server_did_not_answer_is_a_conflict(
+    failing: str, journal: MongoJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_mongo, "SLOW_SECONDS", 0.5)
+    frozen = {"blockConnection": True, "blockTimeMS": 900, "errorCode": 251}
+    await fail(failing, {"times": 1}, failCommands=["commitTransaction"], **frozen)
+
+    with pytest.raises(Conflict):
+        await conclude(journal)
+
+
+LABELLED = {
+    ("TransientTransactionError",): Conflict,
+    ("UnknownTransactionCommitResult",): StoreAway,
+    ("TransientTransactionError", "UnknownTransactionCommitResult"): StoreAway,
+    ("SystemOverloadedError", "RetryableError", "TransientTransactionError"): StoreAway,
+    ("RetryableWriteError", "NoWritesPerformed"): StoreAway,
+    ("NoWritesPerformed",): OperationFailure,
+}
+
+
+@pytest.mark.parametrize("labels", LABELLED, ids="+".join)
+def test_every_label_of_an_error_means_something(labels: tuple[str, ...]) -> None:
+    with pytest.raises(LABELLED[labels]), translated():
+        raise OperationFailure("labelled", 1, {"errorLabels": list(labels)})
+
+
+CODES = {112: OperationFailure, 121: OperationFailure, 290: Conflict, 43: StoreAway, 262: StoreAway}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_codes_without_a_label_count_where_they_are_about_the_server(code: int) -> None:
+    with pytest.raises(CODES[code]), translated():
+        raise OperationFailure("unlabelled", code)
 
 
 class Commands(CommandListener):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from infra.local.processes import descendants, identity, is_alive
+from shared.consuming import PREFETCH_PREPARED
 from shared.preparing import Preparing
 from tests.amqp import Client
 from tests.system import Replica, System, eventually
@@ -17,18 +18,22 @@ from tests.system import Replica, System, eventually
 TOY = "tests.toy_service"
 
 
-def waiting(*, bulk: bool = False, redelivered: bool = False) -> Any:
-    return SimpleNamespace(handler=SimpleNamespace(bulk=bulk), raw=SimpleNamespace(redelivered=redelivered))
+def waiting(*, bulk: bool = False, redelivered: bool = False, suspect: bool = False) -> Any:
+    raw = SimpleNamespace(redelivered=redelivered)
+    return SimpleNamespace(handler=SimpleNamespace(bulk=bulk), raw=raw, suspect=suspect)
 
 
-def preparing(*under_way: Any, first: int = 0, bulk: int = 0, returned: int = 0) -> Preparing:
+def preparing(
+    *under_way: Any, first: int = 0, bulk: int = 0, returned: int = 0, suspects: int = 0
+) -> Preparing:
     """Four places; so many wait in each lane."""
-    made = Preparing(0, Any, SimpleNamespace(recovery=None))  # type: ignore[arg-type]
+    made = Preparing(0, 1, Any, SimpleNamespace(recovery=None))  # type: ignore[arg-type]
     made.half = 2
     made.running = dict(enumerate(under_way))  # type: ignore[arg-type]
     made.first.extend(waiting() for _ in range(first))
     made.bulk.extend(waiting(bulk=True) for _ in range(bulk))
     made.returned.extend(waiting(redelivered=True) for _ in range(returned))
+    made.suspects.extend(waiting(redelivered=True, suspect=True) for _ in range(suspects))
     return made
 
 
@@ -37,7 +42,8 @@ def given_places(made: Preparing, places: int = 4) -> list[str]:
     lanes = []
     while len(made.running) < places and (one := made._next()):
         made.running[len(made.running)] = one  # type: ignore[index]
-        lanes.append("returned" if one.raw.redelivered else "bulk" if one.handler.bulk else "first")
+        others = "returned" if one.raw.redelivered else "bulk" if one.handler.bulk else "first"
+        lanes.append("suspect" if one.suspect else others)
     return sorted(lanes)
 
 
@@ -53,10 +59,17 @@ def test_bulk_gets_half_of_the_places_while_others_wait_and_all_when_none_does()
     assert given_places(preparing(waiting(), waiting(), waiting(), first=9, bulk=9)) == ["bulk"]
 
 
-def test_what_a_crash_brought_back_has_nothing_beside_it() -> None:
-    assert given_places(preparing(first=9, bulk=9, returned=9)) == ["returned"]
-    assert given_places(preparing(waiting(), first=9, returned=9)) == []
-    assert given_places(preparing(waiting(redelivered=True), first=9, bulk=9)) == []
+def test_what_a_crash_brought_back_goes_first() -> None:
+    assert given_places(preparing(first=9, bulk=9, returned=9)) == ["returned"] * 4
+    assert given_places(preparing(waiting(), first=9, returned=1)) == ["first", "first", "returned"]
+
+
+def test_what_may_have_killed_its_worker_has_nothing_beside_it() -> None:
+    suspect = waiting(redelivered=True, suspect=True)
+
+    assert given_places(preparing(first=9, bulk=9, suspects=9)) == ["suspect"]
+    assert given_places(preparing(waiting(), first=9, suspects=9)) == []
+    assert given_places(preparing(suspect, first=9, bulk=9, returned=9)) == []
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +162,62 @@ async def test_a_message_that_kills_its_whole_worker_is_given_up_and_its_neighbo
     assert starts == 5
     assert (await dead(system)).count("murder") == 1
     assert len(await dead(system)) == len(set(await dead(system)))
+
+
+async def test_what_a_crash_brought_back_is_worked_out_side_by_side(system: System, amqp: Client) -> None:
+    killed = await system.start(TOY, places="2")
+    texts = [f"returned {n}" for n in range(6)]
+    for text in texts:
+        await send(amqp, text, seconds=3)
+    await until_working(killed, 2)
+    await asyncio.to_thread(killed.process.kill)
+    after = await system.start(TOY, places="2")
+
+    await until_working(after, 2)
+    await until_marked(system, texts, "returned")
+    assert "returned" not in str(await dead(system))
+
+
+async def test_what_never_ends_is_ended_and_given_up_with_that_reason(system: System, amqp: Client) -> None:
+    await system.start(TOY, retry_seconds="[]", places="2", compute_seconds="8")
+    await send(amqp, "endless", seconds=3600)
+    await send(amqp, "short")
+
+    await until_marked(system, ["short"], "short")
+    await eventually(lambda: marked(system, "endless"), "it is given up")
+    reason = "TimeoutError: it computed for more than 8 s"
+    assert await marked(system, "endless") == [f"endless given up: {reason}"]
+
+
+async def test_of_20000_that_wait_a_worker_has_a_few_in_hand_and_leaves_the_rest_when_it_ends(
+    system: System, amqp: Client
+) -> None:
+    crowd = [f"crowd {n}" for n in range(20_000)]
+    for start in range(0, len(crowd), 1000):
+        await asyncio.gather(*(send(amqp, text, seconds=0.2) for text in crowd[start : start + 1000]))
+    stopping = await system.start(TOY, places="2")
+    await eventually(lambda: marked(system, "crowd"), "some are done")
+    async with system.management() as page:
+
+        async def taken() -> dict[str, int] | None:
+            queue: dict[str, int] = (await page.get(f"/api/queues/{system.name}/toy.work_out")).json()
+            return queue if queue.get("messages_unacknowledged") else None
+
+        queue = await eventually(taken, "the page shows what is in hand")
+        stopping.process.ask_to_end()
+        ended = await asyncio.to_thread(stopping.process.wait, 15)
+        done = len(await marked(system, "crowd"))
+
+        async def all_there() -> bool:
+            waits = await amqp.channel.declare_queue("toy.work_out", passive=True)
+            return done + (waits.declaration_result.message_count or 0) == len(crowd)
+
+        await eventually(all_there, "the rest waits again")
+        await page.delete(f"/api/queues/{system.name}/toy.work_out/contents")
+
+    assert queue["messages_unacknowledged"] <= PREFETCH_PREPARED
+    assert (ended, stopping.process.exit_code) == (True, 0)
+    assert "stopping with work in hand" not in stopping.log.read_text()
 
 
 async def test_what_says_again_and_again_that_a_store_is_away_which_answers_is_given_up(

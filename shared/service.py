@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
-from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
+from aiormq.exceptions import AMQPError
 from pydantic import Field, field_validator
 
 from shared import operations
 from shared.batch import Batches
-from shared.bus import Publisher
+from shared.bus import PROBE_SECONDS, BrokerAway, Publisher, Unconfirmed
 from shared.consuming import Consumer
 from shared.delivery import Unsettled, received
 from shared.handling import Handler, handlers_in
@@ -30,12 +30,12 @@ from shared.preparing import Preparing
 from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
 from shared.querying import Queries
 from shared.recovery import Recovery
-from shared.topology import DELAYS_SECONDS
+from shared.topology import DELAYS_SECONDS, differences, queue_for
 
 log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
-MISMATCH_SECONDS = 60.0
+QUEUES_EVERY = 5.0
 
 
 class ServiceSettings(ProcessSettings):
@@ -72,6 +72,7 @@ class Service:
         self.settings = settings
         self.journal = journal
         self.handlers = handlers_in(*handlers, operations)
+        self.unfit = ""
 
     def main(self) -> None:
         """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""
@@ -108,7 +109,9 @@ class Service:
         unsettled = Unsettled()
         self.publisher = Publisher(self.settings.rabbitmq_url, self.name)
         store = Dependency("store", self.journal.probe)
-        self.health = Health([Dependency("broker", self.publisher.probe), store])
+        self.broker = Dependency("broker", self.publisher.probe)
+        fit = Dependency("queues", self._probe_queues, every=QUEUES_EVERY)
+        self.health = Health([fit, self.broker, store])
         self.outbox = Outbox(self.journal, self.publisher, self.name)
         delays = self.settings.retry_seconds
         recovery = Recovery(self.journal, self.publisher, unsettled, delays, self.outbox)
@@ -134,27 +137,49 @@ class Service:
         return self.settings.places if any(handler.prepare for handler in self.handlers) else 0
 
     async def _work(self) -> None:
-        while not all(dependency.up for dependency in self.health.dependencies):
-            await asyncio.sleep(0.05)
         await self._start_consuming()
         self.health.stage = "running"
         log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_consuming())
             group.create_task(self.batches.run())
             group.create_task(self.queries.run())
             group.create_task(self.outbox.keep_clearing())
             group.create_task(self.outbox.keep_relaying())
             group.create_task(self._keep_purging(timedelta(hours=self.settings.inbox_hours)))
 
+    async def _probe_queues(self) -> None:
+        """A queue with other arguments is said once, and nothing consumed until it has ours."""
+        channel = self.publisher.link.channel
+        if channel is None or not self.broker.up:
+            raise BrokerAway("the broker is away")
+        ours = [queue_for(handler.queue(self.owner)) for handler in self.handlers]
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                unfit = "; ".join(await differences(channel.connection, ours))
+        except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            raise Unconfirmed(repr(error)) from error
+        if unfit and unfit != self.unfit:
+            log.error("waiting for a queue with other arguments", extra={"fields": {"reason": unfit}})
+        self.unfit = unfit
+        if unfit:
+            raise Unconfirmed(unfit)
+
+    async def _keep_consuming(self) -> None:
+        """While a queue has other arguments aio-pika would cut off all the others each second to try it."""
+        while True:
+            await asyncio.sleep(0.5)
+            if self.unfit:
+                await self._stop_consuming()
+                await self._start_consuming()
+
     async def _start_consuming(self) -> None:
         while True:
+            while not all(dependency.up for dependency in self.health.dependencies):
+                await asyncio.sleep(0.05)
             try:
                 await self.consumer.start()
                 return
-            except ChannelPreconditionFailed as error:
-                log.error("a queue has other arguments than ours; waiting", extra={"fields": _reason(error)})
-                await self._stop_consuming()
-                await asyncio.sleep(MISMATCH_SECONDS)
             except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
                 log.warning("cannot consume yet, trying again", extra={"fields": _reason(error)})
                 await self._stop_consuming()

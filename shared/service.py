@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
 QUEUES_EVERY = 5.0
+AWAY = (AMQPError, OSError, TimeoutError, RuntimeError)
+"""What calls of the broker raise while it is not to be had."""
 
 
 class ServiceSettings(ProcessSettings):
@@ -72,6 +74,7 @@ class Service:
         self.settings = settings
         self.journal = journal
         self.handlers = handlers_in(*handlers, operations)
+        self.queues = {handler.queue(owner): handler for handler in self.handlers}
         self.unfit = ""
 
     def main(self) -> None:
@@ -130,16 +133,13 @@ class Service:
             else:
                 self.batches.add(delivery)
 
-        queues = {handler.queue(self.owner): handler for handler in self.handlers}
-        self.consumer = Consumer(self.settings.rabbitmq_url, self.name, queues, take, self.health)
+        self.consumer = Consumer(self.settings.rabbitmq_url, self.name, self.queues, take, self.health)
 
     def _places(self) -> int:
         return self.settings.places if any(handler.prepare for handler in self.handlers) else 0
 
     async def _work(self) -> None:
         await self._start_consuming()
-        self.health.stage = "running"
-        log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_consuming())
             group.create_task(self.batches.run())
@@ -153,11 +153,10 @@ class Service:
         channel = self.publisher.link.channel
         if channel is None or not self.broker.up:
             raise BrokerAway("the broker is away")
-        ours = [queue_for(handler.queue(self.owner)) for handler in self.handlers]
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                unfit = "; ".join(await differences(channel.connection, ours))
-        except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+                unfit = "; ".join(await differences(channel.connection, map(queue_for, self.queues)))
+        except AWAY as error:
             raise Unconfirmed(repr(error)) from error
         if unfit and unfit != self.unfit:
             log.error("waiting for a queue with other arguments", extra={"fields": {"reason": unfit}})
@@ -170,6 +169,7 @@ class Service:
         while True:
             await asyncio.sleep(0.5)
             if self.unfit:
+                self.health.stage = "starting"
                 await self._stop_consuming()
                 await self._start_consuming()
 
@@ -179,15 +179,17 @@ class Service:
                 await asyncio.sleep(0.05)
             try:
                 await self.consumer.start()
+                self.health.stage = "running"
+                log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
                 return
-            except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            except AWAY as error:
                 log.warning("cannot consume yet, trying again", extra={"fields": _reason(error)})
                 await self._stop_consuming()
                 await asyncio.sleep(1)
 
     async def _stop_consuming(self) -> None:
         """Whatever of a start succeeded would be there twice after the next."""
-        with suppress(AMQPError, OSError, TimeoutError, RuntimeError):
+        with suppress(*AWAY):
             async with asyncio.timeout(5):
                 await self.consumer.stop()
 

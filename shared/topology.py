@@ -8,6 +8,7 @@ service waits.
 import asyncio
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -121,16 +122,6 @@ def queues(*, recent: bool) -> list[Queue]:
     ]
 
 
-async def declare(connection: AbstractConnection, *, recent: bool) -> list[str]:
-    """Make what is missing; what is there stays as it is. A line for each queue with other arguments."""
-    channel = await connection.channel()
-    for exchange in exchanges():
-        await channel.exchange_declare(
-            exchange.name, exchange_type=exchange.kind, durable=True, arguments=exchange.arguments
-        )
-    return await differences(connection, queues(recent=recent))
-
-
 async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
     """Make it and bind it, if it is not. Raises `ChannelPreconditionFailed` where it has other arguments."""
     await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
@@ -146,16 +137,12 @@ async def differences(connection: AbstractConnection, queues: Iterable[Queue]) -
         try:
             await declare_queue(channel, queue)
         except aiormq.exceptions.ChannelPreconditionFailed as error:
-            found.append(f"queue {queue.name}: {_in_words(str(error))}; make topology MIGRATE={queue.name}")
+            said = re.search("arg (.*) for queue .*: received (.*) but current is (.*)", str(error))
+            what = "{0} is {2}, declared {1}".format(*said.groups()) if said else str(error)
+            found.append(f"queue {queue.name}: {what}; make topology MIGRATE={queue.name}")
             channel = await connection.channel()  # the refusal closed the other
     await channel.close()
     return found
-
-
-def _in_words(refusal: str) -> str:
-    argument, _, values = refusal.partition("inequivalent arg ")[2].partition(" for ")
-    declared, _, existing = values.partition("received ")[2].partition(" but current is ")
-    return f"{argument} is {existing}, declared {declared}" if existing else refusal
 
 
 def load_contracts() -> None:
@@ -167,12 +154,18 @@ def load_contracts() -> None:
 
 
 async def main() -> None:
+    """Make what is missing; what is there stays as it is."""
     load_contracts()
     url = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
     recent = os.environ.get("EVENTS_RECENT", "on") == "on"
     connection = await aiormq.connect(url, client_properties={"connection_name": "topology"})
     try:
-        for line in await declare(connection, recent=recent):
+        channel = await connection.channel()
+        for one in exchanges():
+            await channel.exchange_declare(
+                one.name, exchange_type=one.kind, durable=True, arguments=one.arguments
+            )
+        for line in await differences(connection, queues(recent=recent)):
             print(f"Not as declared: {line}. Its service waits for that.", file=sys.stderr)
     finally:
         await connection.close()

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import aiormq
 import pytest
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from tests import topology
 from tests.system import System, eventually
@@ -28,6 +28,10 @@ async def channel(system: System) -> AsyncIterator[AbstractChannel]:
         await mending.exchange_delete(exchange)
     await connection.close()
     await system.declare()
+
+
+async def _ignore(message: DeliveredMessage) -> None:
+    pass
 
 
 async def test_of_a_fresh_broker_only_the_consumers_are_missing(system: System) -> None:
@@ -119,7 +123,7 @@ async def test_queues_that_nobody_consumes_are_told_with_what_waits_in_them(
     system: System, channel: AbstractChannel
 ) -> None:
     await system.publish_by_hand(QUEUE, "{}")
-    await channel.basic_consume("tasks.complete_task", print)
+    await channel.basic_consume("tasks.complete_task", _ignore)
 
     async def counted() -> bool:
         return "1 messages wait" in (await found(system))["no_consumer", QUEUE]
@@ -135,7 +139,7 @@ async def test_a_prefetch_that_a_channel_shares_is_told_with_its_connection(
     system: System, channel: AbstractChannel
 ) -> None:
     await channel.basic_qos(prefetch_count=7, global_=True)
-    await channel.basic_consume("tasks.get_task", print)  # RabbitMQ refuses it for quorum queues
+    await channel.basic_consume("tasks.get_task", _ignore)  # RabbitMQ refuses it for quorum queues
 
     async def told() -> list[str]:
         return [f"{name}: {said}" for (kind, name), said in (await found(system)).items() if "global" in kind]

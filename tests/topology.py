@@ -43,6 +43,7 @@ async def run(system: System, *arguments: str, **others: str) -> "subprocess.Com
 async def migrate(system: System, queue: str) -> str:
     """What it said, once it succeeded."""
     ended = await run(system, "--migrate", queue)
+
     assert ended.returncode == 0, ended
     return ended.stdout
 

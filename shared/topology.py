@@ -122,6 +122,16 @@ def queues(*, recent: bool) -> list[Queue]:
     ]
 
 
+async def declare(connection: AbstractConnection, *, recent: bool) -> list[str]:
+    """Make what is missing; what is there stays as it is. A line for each queue with other arguments."""
+    channel = await connection.channel()
+    for one in exchanges():
+        await channel.exchange_declare(
+            one.name, exchange_type=one.kind, durable=True, arguments=one.arguments
+        )
+    return await differences(connection, queues(recent=recent))
+
+
 async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
     """Make it and bind it, if it is not. Raises `ChannelPreconditionFailed` where it has other arguments."""
     await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
@@ -154,18 +164,12 @@ def load_contracts() -> None:
 
 
 async def main() -> None:
-    """Make what is missing; what is there stays as it is."""
     load_contracts()
     url = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
     recent = os.environ.get("EVENTS_RECENT", "on") == "on"
     connection = await aiormq.connect(url, client_properties={"connection_name": "topology"})
     try:
-        channel = await connection.channel()
-        for one in exchanges():
-            await channel.exchange_declare(
-                one.name, exchange_type=one.kind, durable=True, arguments=one.arguments
-            )
-        for line in await differences(connection, queues(recent=recent)):
+        for line in await declare(connection, recent=recent):
             print(f"Not as declared: {line}. Its service waits for that.", file=sys.stderr)
     finally:
         await connection.close()

@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test check format bench examples demo demo-texts events story
+.PHONY: help run up down status logs clean-data test check format bench examples demo demo-texts events story topology
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -53,3 +53,6 @@ events: ## print events live
 
 story: ## what happened to a message, operation or resource: make story ID=/tasks/…
 	$(conveyor) story '$(subst ','\'',$(value ID))' $(if $(JSON),--json)
+
+topology: ## what the contracts declare against what the broker has; to mend a queue: make topology MIGRATE=queue
+	$(conveyor) topology $(if $(MIGRATE),--migrate $(MIGRATE)) $(if $(JSON),--json)

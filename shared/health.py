@@ -37,6 +37,7 @@ class Dependency:
     name: str
     probe: Callable[[], Awaitable[None]]
     needed: bool = True
+    every: float = PROBE_EVERY
     up: bool = False
     reason: str = "not probed yet"
     since: float = field(default_factory=monotonic)
@@ -44,7 +45,7 @@ class Dependency:
     async def keep_probing(self) -> None:
         while True:
             await self.probe_once()
-            await asyncio.sleep(PROBE_EVERY if self.up else PROBE_EVERY / 5)
+            await asyncio.sleep(self.every if self.up else self.every / 5)
 
     async def probe_once(self) -> None:
         try:

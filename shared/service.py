@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
-from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
+from aiormq.exceptions import AMQPError
 from pydantic import Field, field_validator
 
 from shared import operations
 from shared.batch import Batches
-from shared.bus import Publisher
+from shared.bus import PROBE_SECONDS, BrokerAway, Publisher, Unconfirmed
 from shared.consuming import Consumer
 from shared.delivery import Unsettled, received
 from shared.handling import Handler, handlers_in
@@ -30,12 +30,14 @@ from shared.preparing import Preparing
 from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
 from shared.querying import Queries
 from shared.recovery import Recovery
-from shared.topology import DELAYS_SECONDS
+from shared.topology import DELAYS_SECONDS, differences, queue_for
 
 log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
-MISMATCH_SECONDS = 60.0
+QUEUES_EVERY = 5.0
+AWAY = (AMQPError, OSError, TimeoutError, RuntimeError)
+"""What calls of the broker raise while it is not to be had."""
 
 
 class ServiceSettings(ProcessSettings):
@@ -81,6 +83,8 @@ class Service:
         self.handlers = handlers_in(*handlers, operations)
         self.blobs = blobs
         self.background = background
+        self.queues = {handler.queue(owner): handler for handler in self.handlers}
+        self.unfit = ""
 
     def main(self) -> None:
         """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""
@@ -117,7 +121,9 @@ class Service:
         unsettled = Unsettled()
         self.publisher = Publisher(self.settings.rabbitmq_url, self.name)
         store = Dependency("store", self.journal.probe)
-        self.health = Health([Dependency("broker", self.publisher.probe), store])
+        self.broker = Dependency("broker", self.publisher.probe)
+        fit = Dependency("queues", self._probe_queues, every=QUEUES_EVERY)
+        self.health = Health([fit, self.broker, store])
         self.outbox = Outbox(self.journal, self.publisher, self.name)
         delays = self.settings.retry_seconds
         recovery = Recovery(self.journal, self.outbox, self.publisher, unsettled, delays)
@@ -137,19 +143,15 @@ class Service:
             else:
                 self.batches.add(delivery)
 
-        queues = {handler.queue(self.owner): handler for handler in self.handlers}
-        self.consumer = Consumer(self.settings.rabbitmq_url, self.name, queues, take, self.health)
+        self.consumer = Consumer(self.settings.rabbitmq_url, self.name, self.queues, take, self.health)
 
     def _places(self) -> int:
         return self.settings.places if any(handler.prepare for handler in self.handlers) else 0
 
     async def _work(self) -> None:
-        while not all(dependency.up for dependency in self.health.dependencies):
-            await asyncio.sleep(0.05)
         await self._start_consuming()
-        self.health.stage = "running"
-        log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_consuming())
             group.create_task(self.batches.run())
             group.create_task(self.queries.run())
             group.create_task(keep_doing(self.outbox.clear, Outbox.CLEAR_EVERY))
@@ -158,23 +160,48 @@ class Service:
             for also in self.background:
                 group.create_task(also())
 
+    async def _probe_queues(self) -> None:
+        """A queue with other arguments is said once, and nothing consumed until it has ours."""
+        channel = self.publisher.link.channel
+        if channel is None or not self.broker.up:
+            raise BrokerAway("the broker is away")
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                unfit = "; ".join(await differences(channel.connection, map(queue_for, self.queues)))
+        except AWAY as error:
+            raise Unconfirmed(repr(error)) from error
+        if unfit and unfit != self.unfit:
+            log.error("waiting for a queue with other arguments", extra={"fields": {"reason": unfit}})
+        self.unfit = unfit
+        if unfit:
+            raise Unconfirmed(unfit)
+
+    async def _keep_consuming(self) -> None:
+        """While a queue has other arguments aio-pika would cut off all the others each second to try it."""
+        while True:
+            await asyncio.sleep(0.5)
+            if self.unfit:
+                self.health.stage = "starting"
+                await self._stop_consuming()
+                await self._start_consuming()
+
     async def _start_consuming(self) -> None:
         while True:
+            while not all(dependency.up for dependency in self.health.dependencies):
+                await asyncio.sleep(0.05)
             try:
                 await self.consumer.start()
+                self.health.stage = "running"
+                log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
                 return
-            except ChannelPreconditionFailed as error:
-                log.error("a queue has other arguments than ours; waiting", extra={"fields": _reason(error)})
-                await self._stop_consuming()
-                await asyncio.sleep(MISMATCH_SECONDS)
-            except (AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            except AWAY as error:
                 log.warning("cannot consume yet, trying again", extra={"fields": _reason(error)})
                 await self._stop_consuming()
                 await asyncio.sleep(1)
 
     async def _stop_consuming(self) -> None:
         """Whatever of a start succeeded would be there twice after the next."""
-        with suppress(AMQPError, OSError, TimeoutError, RuntimeError):
+        with suppress(*AWAY):
             async with asyncio.timeout(5):
                 await self.consumer.stop()
 

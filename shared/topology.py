@@ -1,19 +1,22 @@
 """What the broker has to have: queues, exchanges and bindings, from the contracts alone.
 
 `python -m shared.topology` makes it, before services start. Every argument is one that RabbitMQ 3.10 to 4.3
-accept alike. A queue that exists with other arguments is not touched: it is named, with what to do.
+accept alike. A queue that exists with other arguments is not touched: it is named, with what to do, and its
+service waits.
 """
 
 import asyncio
 import importlib
 import os
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiormq
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp.common import FieldTable
 
 from shared.messages import EVENTS, REQUESTS, Command, Query, Request
@@ -119,16 +122,37 @@ def queues(*, recent: bool) -> list[Queue]:
     ]
 
 
-async def declare(channel: AbstractChannel, *, recent: bool) -> None:
-    """Make what is missing; what is there stays as it is. AMQP refuses what is there with other arguments."""
-    for exchange in exchanges():
+async def declare(connection: AbstractConnection, *, recent: bool) -> list[str]:
+    """Make what is missing; what is there stays as it is. A line for each queue with other arguments."""
+    channel = await connection.channel()
+    for one in exchanges():
         await channel.exchange_declare(
-            exchange.name, exchange_type=exchange.kind, durable=True, arguments=exchange.arguments
+            one.name, exchange_type=one.kind, durable=True, arguments=one.arguments
         )
-    for queue in queues(recent=recent):
-        await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-        for exchange_name, key in queue.bindings:
-            await channel.queue_bind(queue.name, exchange_name, key)
+    return await differences(connection, queues(recent=recent))
+
+
+async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
+    """Make it and bind it, if it is not. Raises `ChannelPreconditionFailed` where it has other arguments."""
+    await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+    for exchange_name, key in queue.bindings:
+        await channel.queue_bind(queue.name, exchange_name, key)
+
+
+async def differences(connection: AbstractConnection, queues: Iterable[Queue]) -> list[str]:
+    """Make and bind what is missing. Of what is there with other arguments: which, and what to do."""
+    found = []
+    channel = await connection.channel()
+    for queue in queues:
+        try:
+            await declare_queue(channel, queue)
+        except aiormq.exceptions.ChannelPreconditionFailed as error:
+            said = re.search("arg (.*) for queue .*: received (.*) but current is (.*)", str(error))
+            what = "{0} is {2}, declared {1}".format(*said.groups()) if said else str(error)
+            found.append(f"queue {queue.name}: {what}; make topology MIGRATE={queue.name}")
+            channel = await connection.channel()  # the refusal closed the other
+    await channel.close()
+    return found
 
 
 def load_contracts() -> None:
@@ -145,7 +169,8 @@ async def main() -> None:
     recent = os.environ.get("EVENTS_RECENT", "on") == "on"
     connection = await aiormq.connect(url, client_properties={"connection_name": "topology"})
     try:
-        await declare(await connection.channel(), recent=recent)
+        for line in await declare(connection, recent=recent):
+            print(f"Not as declared: {line}. Its service waits for that.", file=sys.stderr)
     finally:
         await connection.close()
 
@@ -159,9 +184,9 @@ if __name__ == "__main__":
         asyncio.run(main())
     except aiormq.exceptions.ChannelPreconditionFailed as error:
         sys.exit(
-            "The broker has something under a name of ours with other arguments: "
-            f"{_reason(error)}. Empty and delete it on the management page, or give this system a "
-            "virtual host of its own, then start again."
+            "The broker has an exchange under a name of ours with other arguments: "
+            f"{_reason(error)}. Delete it on the management page (it holds no messages), or give this "
+            "system a virtual host of its own, then start again."
         )
     except (aiormq.exceptions.AMQPError, OSError, ValueError) as error:
         sys.exit(

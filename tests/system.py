@@ -63,6 +63,10 @@ class System:
             everything = {"configure": ".*", "write": ".*", "read": ".*"}
             for user in self.servers.rabbitmq.users:
                 await page.put(f"/api/permissions/{self.name}/{user}", json=everything)
+        await self.declare(**topology)
+
+    async def declare(self, **topology: str) -> None:
+        """The topology step."""
         await self.run_once("shared.topology", RABBITMQ_URL=self.broker_url("operator"), **topology)
 
     def broker_url(self, user: str) -> str:

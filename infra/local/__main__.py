@@ -92,6 +92,11 @@ def against_what_runs(module: str, arguments: list[str]) -> None:
     _become(["-m", module, *arguments], CLONE.addresses())
 
 
+def topology(arguments: list[str]) -> None:
+    """Become the program that looks at the broker: the one that runs here, else the one that was given."""
+    _become(["-m", "infra.topology_check", *arguments], CLONE.addresses() if CLONE.runs() else CLONE.given())
+
+
 def story(arguments: list[str]) -> None:
     """Become the program that reads the logs of this clone."""
     given, *options = arguments
@@ -125,6 +130,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "demo": lambda: against_what_runs("infra.demo_waste", arguments),
         "demo-texts": lambda: against_what_runs("infra.demo_texts", arguments),
         "story": lambda: story(arguments),
+        "topology": lambda: topology(arguments),
         "events": lambda: against_what_runs("infra.events", arguments),
     }
     if verb not in verbs:

@@ -1,5 +1,6 @@
 """Looking from outside: does a service say that it is ready, does anybody listen on a port."""
 
+import json
 import socket
 import urllib.error
 import urllib.request
@@ -16,9 +17,20 @@ def why_not_ready(health: str) -> str:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(health, timeout=2):
             return ""
     except urllib.error.HTTPError as answer:
-        return answer.read(300).decode(errors="replace").replace("\n", " ")
+        return _reasons(answer.read(4000).decode(errors="replace"))
     except OSError:
         return "it does not answer yet"
+
+
+def _reasons(page: str) -> str:
+    """What of its dependencies is down; a page that does not tell, as it is."""
+    try:
+        dependencies = json.loads(page)["dependencies"].items()
+        return (
+            "; ".join(f"{name}: {one['reason']}" for name, one in dependencies if not one["up"]) or "starting"
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return page[:300].replace("\n", " ")
 
 
 def accepts(place: tuple[str, int]) -> bool:

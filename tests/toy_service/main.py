@@ -54,7 +54,7 @@ def die_at(where: str, file: Path) -> None:
 
 async def declare(url: str) -> None:
     connection = await aiormq.connect(url)
-    await topology.declare(await connection.channel(), recent=True)
+    await topology.declare(connection, recent=True)
     await connection.close()
 
 

@@ -1,0 +1,240 @@
+"""`make topology MIGRATE=queue`: a queue gets the arguments that its contract declares, and loses nothing.
+
+A queue's arguments cannot be changed, only the queue made anew. Its messages wait meanwhile in
+`<queue>.moving`: each is confirmed there before it is acknowledged here, so that breaking off at any point
+leaves copies at worst, with one message id, which the inbox makes one effect. To run it again goes on from
+whatever it finds.
+
+Between the last look into the old queue and its end nobody may publish: RabbitMQ deletes a quorum queue
+whatever is in it (`if-empty` is for classic queues), and confirms what arrives in that moment. So for these
+few seconds the virtual host allows no connections but this one. Clients meet a lost connection, after which
+they know how to repeat. Delayed copies keep coming, and find the `.moving` queue bound in place of theirs.
+
+RabbitMQ lets nobody publish with another's `user_id`, which says who acts. So the messages are moved by a
+user with the tag `impersonator`, who is made for this run with a random password and removed after it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import aiormq
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp import encode
+from pamqp.commands import Basic
+from yarl import URL
+
+from infra.management import CannotLook, Management
+from infra.topology_findings import MOVING, other_arguments
+from shared.bus import Publisher
+from shared.topology import Queue, declare_queue, queues
+
+USER = "topology-migration-"
+WINDOW = 200
+QUIET_SECONDS = 1.0
+PATIENCE_SECONDS = 30.0
+COUNTED_BY_THE_BROKER = ("x-delivery-count", "x-acquired-count")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Mover:
+    """Takes from one queue and puts into another, all as it is."""
+
+    channel: AbstractChannel
+    publisher: Publisher
+
+    async def move(self, source: str, target: str, most: int | None = None) -> int:
+        """How many it moved: up to `most`, or until `source` is empty."""
+        moved = 0
+        while most is None or moved < most:
+            window = await self._take(source)
+            if not window:
+                break
+            sent = [self.publisher.publish("", target, *_unchanged(one), mandatory=False) for one in window]
+            await asyncio.gather(*sent)
+            await self.channel.queue_declare(target, passive=True)  # it took them, and is still there
+            await self.channel.basic_ack(window[-1].delivery_tag or 0, multiple=True)
+            moved += len(window)
+        return moved
+
+    async def _take(self, source: str) -> list[DeliveredMessage]:
+        window: list[DeliveredMessage] = []
+        while len(window) < WINDOW:
+            message = await self.channel.basic_get(source)
+            if isinstance(message.delivery, Basic.GetEmpty):
+                break
+            window.append(message)
+        return window
+
+    async def move_until_quiet(self, source: str, target: str) -> int:
+        """Also what dying connections had in hand: it comes back a moment after they are gone."""
+        moved, quiet = 0, 0
+        while quiet < 2:
+            now = await self.move(source, target)
+            state = await self.channel.queue_declare(source, passive=True)
+            is_quiet = not (now or state.message_count or state.consumer_count)
+            moved, quiet = moved + now, quiet + 1 if is_quiet else 0
+            await asyncio.sleep(QUIET_SECONDS)
+        return moved
+
+
+def keep_exact() -> None:
+    """Have headers encoded as they were decoded: pamqp halves the precision of numbers, and refuses bytes."""
+    usual = encode.encode_table_value
+
+    def exact(value: Any) -> bytes:
+        if isinstance(value, float):
+            return b"d" + encode.double(value)
+        if isinstance(value, bytes):
+            return b"S" + len(value).to_bytes(4, "big") + value
+        return usual(value)
+
+    encode.encode_table_value = exact
+
+
+def _unchanged(message: DeliveredMessage) -> tuple[bytes, Basic.Properties]:
+    """Body and properties. What the broker itself counts begins anew in each queue."""
+    properties = message.header.properties
+    if properties.headers:
+        kept = {name: one for name, one in properties.headers.items() if name not in COUNTED_BY_THE_BROKER}
+        properties.headers = kept
+    return message.body, properties
+
+
+async def migrate(name: str, management: Management, say: Say) -> None:
+    """Give the queue its declared arguments. `CannotLook` says what to do; any other error: run it again."""
+    declared = {queue.name: queue for queue in queues(recent=True)}
+    if name not in declared:
+        raise CannotLook(f"No contract declares a queue {name!r}; 'make topology' names them.")
+    keep_exact()
+    await _nobody_else(management)
+    if management.connection_limit() == 0:
+        say("A migration was broken off while nobody could connect: they can again.")
+        management.limit_connections(None)
+    async with _mover(management) as mover:
+        await _migrate(declared[name], mover, management, say)
+
+
+async def _migrate(queue: Queue, mover: Mover, management: Management, say: Say) -> None:
+    moving, channel = queue.name + MOVING, mover.channel
+    existing = {one["name"]: one for one in management.ask("queues")}
+    old = existing.get(queue.name)
+    if old and (not old["durable"] or other_arguments(queue, old)):
+        _check(old)
+        await channel.queue_declare(moving, durable=True, arguments={"x-queue-type": "quorum"})
+        await _empty(queue.name, moving, mover, say)
+        async with _alone(management, say):
+            await declare_queue(channel, Queue(moving, {"x-queue-type": "quorum"}, queue.bindings))
+            last = await mover.move_until_quiet(queue.name, moving)
+            await channel.queue_delete(queue.name)
+            await declare_queue(channel, queue)
+            await _unbind(channel, moving, queue)
+        say(f"{last} more moved, {queue.name} made anew; everybody may connect again.")
+    elif moving not in existing:
+        say(
+            f"{queue.name} is as the contracts declare it: nothing to do." if old else f"{queue.name} is new."
+        )
+        return await declare_queue(channel, queue)
+    await _bring_back(queue, mover, say)
+
+
+async def _empty(name: str, moving: str, mover: Mover, say: Say) -> None:
+    """What waits now is moved while everybody works on, so that they are kept out for seconds only."""
+    waiting = (await mover.channel.queue_declare(name, passive=True)).message_count or 0
+    moved = await mover.move(name, moving, waiting)
+    say(f"{moved} messages moved from {name} to {moving}.")
+
+
+async def _bring_back(queue: Queue, mover: Mover, say: Say) -> None:
+    moving = queue.name + MOVING
+    await declare_queue(mover.channel, queue)
+    await _unbind(mover.channel, moving, queue)
+    say(f"{await mover.move_until_quiet(moving, queue.name)} messages are back in {queue.name}.")
+    await mover.channel.queue_delete(moving)
+
+
+async def _unbind(channel: AbstractChannel, moving: str, queue: Queue) -> None:
+    for exchange, key in queue.bindings:
+        await channel.queue_unbind(moving, exchange, key)
+
+
+def _check(old: dict[str, Any]) -> None:
+    if old["exclusive"]:
+        raise CannotLook(f"{old['name']} is exclusive to a connection: close that connection first.")
+    if on_the_way := old.get("messages_dlx"):
+        raise CannotLook(
+            f"{on_the_way} messages of {old['name']} are on their way to the dead letters: mend what "
+            "keeps them from there ('make topology' tells), then run this again."
+        )
+
+
+@asynccontextmanager
+async def _alone(management: Management, say: Say) -> AsyncIterator[None]:
+    """Nobody else is connected to the virtual host, until the end of the block, however it ends."""
+    before = management.connection_limit()
+    say("For a few seconds nobody else may connect …")
+    management.limit_connections(0)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await _close_others(management)
+            yield
+    finally:
+        management.limit_connections(before)
+
+
+async def _close_others(management: Management) -> None:
+    """Until none has been seen twice in a row: a connection shows a moment after it was made."""
+    unseen = 0
+    while unseen < 2:
+        others = [one for one in management.connections() if not str(one.get("user")).startswith(USER)]
+        for one in others:
+            management.call("DELETE", "connections", one["name"], gone_is_fine=True)
+        unseen = 0 if others else unseen + 1
+        await asyncio.sleep(QUIET_SECONDS / 2)
+
+
+async def _nobody_else(management: Management) -> None:
+    """Wait for another migration to end: two at once would let each other's clients in."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS / 2):
+            while _migrating(management):
+                await asyncio.sleep(QUIET_SECONDS / 2)
+    if _migrating(management):
+        raise CannotLook(
+            "Another migration runs on this broker: wait until it ends, or close its connections."
+        )
+    for user in management.call("GET", "users"):
+        if user["name"].startswith(USER):
+            management.call("DELETE", "users", user["name"], gone_is_fine=True)
+
+
+def _migrating(management: Management) -> list[Any]:
+    return [one for one in management.call("GET", "connections") if str(one.get("user")).startswith(USER)]
+
+
+@asynccontextmanager
+async def _mover(management: Management) -> AsyncIterator[Mover]:
+    """Two connections of a user who may publish in anybody's name, and who goes with them."""
+    user, password = USER + secrets.token_hex(4), secrets.token_urlsafe(24)
+    management.call("PUT", "users", user, body={"password": password, "tags": "impersonator"})
+    try:
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        management.call("PUT", "permissions", management.virtual_host, user, body=everything)
+        url = str(URL(management.broker_url).with_user(user).with_password(password))
+        publisher = Publisher(url, "topology migration")
+        publishing = asyncio.create_task(publisher.link.keep_open())
+        connection = await aiormq.connect(url, client_properties={"connection_name": "topology migration"})
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await publisher.link.back.wait()
+            yield Mover(await connection.channel(), publisher)
+        finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            await connection.close()
+    finally:
+        management.call("DELETE", "users", user, gone_is_fine=True)

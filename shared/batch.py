@@ -23,6 +23,8 @@ from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES
 log = logging.getLogger(__name__)
 
 BATCH = 64
+LASTING = 50
+"""So many conflicts in a row are worth a line in the log."""
 FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
 MOST_STARTS = 3
@@ -137,7 +139,9 @@ class Batches:
         while True:
             try:
                 return await self.journal.note_start(delivery.key, delivery.actor, by)
-            except (StoreAway, Conflict) as away:
+            except Conflict:
+                await asyncio.sleep(0.05)
+            except StoreAway as away:
                 await self.wait_for_store(away)
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
@@ -149,7 +153,7 @@ class Batches:
                 return
             except Conflict:
                 conflicts += 1
-                await asyncio.sleep(random.uniform(0, 0.002 * conflicts))
+                await self._step_back(deliveries, conflicts)
             except StoreAway as away:
                 alarms = 0 if await self.wait_for_store(away) else alarms + 1
                 if alarms == FALSE_ALARMS:
@@ -158,6 +162,20 @@ class Batches:
             except _Spoiled as spoiled:
                 await self._blame(deliveries, spoiled.error)
                 return
+
+    async def _step_back(self, deliveries: Sequence[Delivery], conflicts: int) -> None:
+        """Others hold what these would change; who waits for them kills nobody, so it is no start meanwhile.
+
+        A process that died in MongoDB holds it until the server ends its transaction.
+        """
+        if conflicts == LASTING:
+            log.warning("waiting for others' changes", extra={"fields": deliveries[0].identity})
+        started = [delivery for delivery in deliveries if delivery.started]
+        for delivery in started:
+            await self.starts(delivery, by=-1)
+        await asyncio.sleep(random.uniform(0, min(0.002 * conflicts, 1)))
+        for delivery in started:
+            await self.starts(delivery, by=1)
 
     async def _blame(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         """One of several may be at fault: each runs alone. Alone, it is this one."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from infra.local.servers import Servers
 from shared.batch import Batches
 from shared.delivery import Delivery, Unsettled
 from shared.handling import Handler, Work
-from shared.journal import Journal
+from shared.journal import Conflict, Journal
 from shared.journal_postgresql import PostgresqlJournal
 from shared.preparing import Place, Preparing
 from tests.kernel.test_journal import MIGRATIONS, a_journal
@@ -143,6 +144,31 @@ async def test_what_a_process_died_of_once_waits_until_it_is_alone(journal: Jour
     await eventually(waits, "it is known for its start")
     assert (len(made.running), await journal.note_start(*with_actor(0))) == (1, 1)
     await made.close()
+
+
+async def test_who_waits_for_the_changes_of_others_has_not_started_meanwhile(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process may hold them for a minute in MongoDB; the next kills charge nobody who waits."""
+    channel = Channel()
+    waiting, trying = [], []
+
+    @asynccontextmanager
+    async def held_by_others(*, contended: bool = False) -> AsyncIterator[None]:
+        trying.append(await journal.note_start(*with_actor(0)))
+        if len(trying) == 3:
+            channel.closing.set_result(None)
+        raise Conflict("somebody else changes it")
+        yield
+
+    async def look(seconds: float) -> None:
+        waiting.append(await journal.note_start(*with_actor(0)))
+
+    monkeypatch.setattr(journal, "transaction", held_by_others)
+    monkeypatch.setattr("shared.batch.asyncio.sleep", look)
+    await preparing(journal, Recovery(), places=0).batches._turn([delivery(channel)])
+
+    assert (trying, waiting) == ([1, 1, 1], [0, 0, 0])
 
 
 async def test_a_defect_in_the_recovery_of_a_beat_lets_its_message_come_again(journal: Journal) -> None:

@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test check format examples demo events story
+.PHONY: help run up down status logs clean-data test check format examples demo events desk story
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -44,6 +44,9 @@ demo: ## load the waste case through REST and print it
 
 events: ## print events live
 	$(conveyor) events
+
+desk: ## what failed, and replaying it: make desk ARGS="groups", "show ID", "replay --all"
+	$(conveyor) desk $(ARGS)
 
 story: ## what happened to a message, operation or resource: make story ID=/tasks/…
 	$(conveyor) story '$(subst ','\'',$(value ID))' $(if $(JSON),--json)

@@ -57,13 +57,8 @@ def refusals_of(request: type[Request[Any]]) -> list[type[Refusal]]:
     return [*request.refusals, Invalid, kernels, Failed]
 
 
-def owners() -> list[str]:
-    """Who has commands. What contracts name `*.…` exists once for each of them."""
-    return sorted({request.owner() for request in REQUESTS.values() if issubclass(request, Command)})
-
-
 def routing_keys(event: type[Event]) -> list[str]:
     """The routing keys that an event is said under."""
     if not event.routing_key.startswith("*."):
         return [event.routing_key]
-    return [event.routing_key.replace("*", owner) for owner in owners()]
+    return [event.routing_key.replace("*", owner) for owner in topology.owners()]

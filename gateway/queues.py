@@ -74,7 +74,7 @@ def _request(queue: str, request: type[Request[Any]], links: Links) -> str:
 
 
 def _event(routing_key: str, event: type[Event]) -> str:
-    hearing = [f"<code>{escape(event.queue_of(service))}</code>" for service in event.heard_by]
+    hearing = [f"<code>{escape(event.queue_of(service))}</code>" for service in topology.hearers(event)]
     return _card(
         routing_key,
         "event",

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
@@ -26,6 +26,7 @@ from shared.delivery import Unsettled, received
 from shared.handling import Handler, handlers_in
 from shared.health import Dependency, Health
 from shared.journal import Conflict, Journal, Outbox, StoreAway
+from shared.messages import Command
 from shared.preparing import Preparing
 from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
 from shared.querying import Queries
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
 MISMATCH_SECONDS = 60.0
+Door = Callable[..., Awaitable[Any]]
+"""An ASGI application."""
 
 
 class ServiceSettings(ProcessSettings):
@@ -65,13 +68,22 @@ class Service:
         settings: ServiceSettings,
         journal: Journal,
         handlers: Sequence[ModuleType],
+        *,
+        door: Callable[[Door], Door] | None = None,
+        beside: Callable[[Publisher], Coroutine[Any, Any, None]] | None = None,
     ):
-        """`owner` is what the service's queues begin with, e.g. `tasks` for task_service."""
+        """`owner` is what the service's queues begin with, e.g. `tasks` for task_service.
+
+        `door`: its own HTTP application around the kernel's pages. `beside`: what it does unasked.
+        """
         self.name = name
         self.owner = owner
         self.settings = settings
         self.journal = journal
-        self.handlers = handlers_in(*handlers, operations)
+        owns = any(issubclass(one.message, Command) for one in handlers_in(*handlers))
+        self.handlers = handlers_in(*handlers, *([operations] if owns else []))
+        self.door = door
+        self.beside = beside
 
     def main(self) -> None:
         """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""
@@ -94,7 +106,8 @@ class Service:
             asyncio.create_task(self.publisher.link.keep_open(), name="publishing"),
             *(asyncio.create_task(one.keep_probing(), name=one.name) for one in self.health.dependencies),
         ]
-        async with http_door(self.consumer.app, self.settings.http_host, self.settings.http_port):
+        app: Door = self.door(self.consumer.app) if self.door else self.consumer.app
+        async with http_door(app, self.settings.http_host, self.settings.http_port):
             working = asyncio.create_task(self._work(), name="working")
             try:
                 await until_stopped(working, *background)
@@ -144,6 +157,8 @@ class Service:
             group.create_task(self.queries.run())
             group.create_task(self.outbox.keep_clearing())
             group.create_task(self.outbox.keep_relaying())
+            if self.beside:
+                group.create_task(self.beside(self.publisher))
             group.create_task(self._keep_purging(timedelta(hours=self.settings.inbox_hours)))
 
     async def _start_consuming(self) -> None:

@@ -118,6 +118,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "examples": lambda: _become(["-m", "infra.examples"]),
         "demo": lambda: against_what_runs("infra.demo", arguments),
         "story": lambda: story(arguments),
+        "desk": lambda: against_what_runs("desk_service", arguments or ["groups"]),
         "events": lambda: against_what_runs("infra.events", arguments),
     }
     if verb not in verbs:

@@ -141,11 +141,11 @@ def parser() -> ArgumentParser:
         made.set_defaults(does=does)
         return made
 
-    listing = {"help": "open (of groups if not said), pending, done, refused, discarded, edited"}
+    listing = "open (of groups if not said), pending, done, refused, discarded, edited"
     verb("groups", groups, "what failed, by queue and cause", filters, page).add_argument(
-        "--state", **listing
+        "--state", help=listing
     )
-    verb("list", letters, "what failed, one by one", filters, page).add_argument("--state", **listing)
+    verb("list", letters, "what failed, one by one", filters, page).add_argument("--state", help=listing)
     verb("show", show, "one whole", one)
     replays = verb("replay", replay, "send again one, a group, what fits the filters, or all", filters, pace)
     replays.add_argument("--rate", type=float, help="messages a second, 50 if not said")

@@ -18,7 +18,7 @@ from shared.messages import (
 QUEUES_OF_THE_SYSTEM = {
     topology.EVENTS_RECENT: "The last 1,000 events, where the system is set up to keep them.",
     topology.REFUSED_RECENT: "The last 1,000 commands that were refused while nobody waited for an answer.",
-    topology.DEAD_LETTERS: "What was given up, each message with the reason in its headers.",
+    topology.DEAD_LETTERS: "What was given up and lies not on the desk yet, with the reason in its headers.",
     **{
         topology.delay_exchange(seconds): f"What broke and is tried again after {seconds} s."
         for seconds in topology.DELAYS_SECONDS

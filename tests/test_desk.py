@@ -8,10 +8,10 @@ import httpx2
 import pytest
 
 from tests.amqp import Client, client
+from tests.letters import ADA, listed, whole
 from tests.system import Replica, System, eventually
 
 TOY = "tests.toy_service"
-ADA = {"who": "ada"}
 MANY = 1000
 
 
@@ -36,26 +36,6 @@ async def amqp(system: System) -> AsyncIterator[Client]:
 async def http(system: System, desk: Replica) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA) as made:
         yield made
-
-
-async def listed(http: httpx2.AsyncClient, count: int = 1, **query: Any) -> list[dict[str, Any]]:
-    """The letters that fit, once there are so many."""
-
-    async def found() -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = (
-            (await http.get("/desk/letters", params={"limit": 1000, **query}))
-            .raise_for_status()
-            .json()["items"]
-        )
-        return items if len(items) >= count else []
-
-    items: list[dict[str, Any]] = await eventually(found, f"{count} letters with {query}")
-    return items
-
-
-async def whole(http: httpx2.AsyncClient, letter: str) -> dict[str, Any]:
-    answer: dict[str, Any] = (await http.get(f"/desk/letters/{letter}")).raise_for_status().json()
-    return answer
 
 
 async def test_a_message_that_breaks_is_shown_whole(
@@ -94,10 +74,10 @@ async def test_a_thousand_that_failed_of_one_cause_are_all_done_after_one_comman
 
     toy.process.end()
     await system.start(TOY, retry_seconds="[]", mended="yes")
-    ordered = await http.post("/desk/replays", json={"group": group["group"], "rate": 400})
+    ordered = await http.post("/desk/replays", json={"group": group["group"], "rate": 100})
     order = ordered.raise_for_status().json()
     assert order["total"] == MANY
-    await eventually_done(http, order, MANY // 4)
+    await eventually_done(http, order, MANY // 10)
     desk.process.kill()
     desk = await system.start("desk_service")
     http = httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA)

@@ -9,7 +9,7 @@ _DIFFERS = [
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
     (re.compile(r"(?<!\w)(\"[^\"]*(?:\"|$)|'[^']*(?:'(?!\w)|$)|`[^`]*(?:`|$))"), "<value>"),
     (re.compile(r"\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)[0-9a-f]{12,}\b", re.IGNORECASE), "<id>"),
-    (re.compile(r"(?<![a-zA-Z_])[-+]?\d+(?:[.,:]\d+)*(?:e[-+]?\d+)?"), "<n>"),
+    (re.compile(r"(?<![a-zA-Z_\d])[-+]?\d+(?:[.,:]\d+)*(?:e[-+]?\d+)?"), "<n>"),
 ]
 
 

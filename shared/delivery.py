@@ -33,6 +33,18 @@ LINE = 200
 MOST_VERSIONS = 100
 """An answer's headers have to fit into one frame."""
 
+ENVELOPE = (
+    "message_id",
+    "correlation_id",
+    "type",
+    "user_id",
+    "app_id",
+    "content_type",
+    "timestamp",
+    "routing_key",
+)
+"""What a raw message's handler sees of its properties."""
+
 SPEAK_FOR_OTHERS = ("gateway", "desk_service")
 """Broker users whose word on who acts is believed; RabbitMQ checks `user_id` against the connection."""
 
@@ -139,7 +151,7 @@ class Delivery:
         """Make the model of the body, whatever the content type says; `Invalid` names what does not fit."""
         form = self.handler.message
         if issubclass(form, Raw):
-            properties = dict(self.raw.info())
+            properties = {name: getattr(self.raw, name) for name in ENVELOPE}
             headers = dict(self.raw.headers)
             self.message = form.model_construct(body=self.raw.body, headers=headers, properties=properties)
             return

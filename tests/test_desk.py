@@ -51,6 +51,7 @@ async def test_a_message_that_breaks_is_shown_whole(
     assert letter["body"] == {"form": "json", "json": body}
     assert letter["headers"] == {"mood": "fine", "api-key": "[redacted]"}
     assert letter["reason"] == "RuntimeError: Told to break."
+    assert (letter["message"], letter["type"], letter["app_id"]) == ("toy.mark", None, None)
     [death] = letter["died"]
     assert death["errors"] == ["RuntimeError: Told to break."]
     assert "Traceback" in death["traceback"]

@@ -71,7 +71,7 @@ def death_of(letter: DeadLetter, given_id: str, now: datetime) -> Death:
         message_id=text(properties.get("message_id")) or given_id,
         fingerprint=hashlib.blake2b(letter.body, digest_size=16).hexdigest(),
         service=queue.partition(".")[0],
-        message=message_in(queue) or text(properties.get("type")),
+        message=message_in(queue),
         actor=text(headers.get("actor", DIRECT)) if believed else DIRECT,
         conversation=text(properties.get("correlation_id")) or None,
         type=text(properties.get("type")) or None,
@@ -116,9 +116,9 @@ def _where_and_why(
 
 
 def message_in(queue: str) -> str:
-    """What the contract of a queue is called; empty where there is none."""
+    """What the contract of a queue is called; the queue itself where there is none."""
     contract = REQUESTS.get(queue) or EVENTS.get(queue.partition(".on.")[2])
-    return contract.__name__ if contract else ""
+    return contract.__name__ if contract else queue
 
 
 def may_travel(name: str) -> bool:

@@ -4,7 +4,6 @@ from desk_service.domain.deaths import death_of
 from desk_service.store.letters import LetterStore
 from shared.contracts.desk import DeadLetter, Fault
 from shared.handling import Work, handles
-from shared.journal_sql import sql
 
 
 @handles(DeadLetter, contended=True)
@@ -12,7 +11,7 @@ async def keep_dead_letter(dead: DeadLetter, work: Work) -> None:
     """Keep what was given up until somebody decides about it."""
     death = death_of(dead, work.id, work.now)
 
-    letter = await LetterStore(sql(work)).keep(death, work.now)
+    letter = await LetterStore.of(work).keep(death, work.now)
 
     work.say(
         Fault(

@@ -13,7 +13,8 @@ from desk_service.domain.choice import Choice, State
 from desk_service.domain.deaths import Death
 from desk_service.store.choosing import chosen_by
 from desk_service.store.tables import actions, deaths, letters, orders, replays
-from shared.journal_sql import SqlTransaction
+from shared.handling import Work
+from shared.journal_sql import SqlTransaction, sql
 from shared.messages import NotFound, new_id
 
 _FIND = sa.select(letters.c.id, letters.c.state, letters.c.replay).where(
@@ -63,6 +64,11 @@ class LetterStore:
 
     def __init__(self, transaction: SqlTransaction):
         self.transaction = transaction
+
+    @classmethod
+    def of(cls, work: Work) -> "LetterStore":
+        """In the transaction of a message's work."""
+        return cls(sql(work))
 
     async def get(self, letter: UUID) -> sa.Row[Any]:
         """Refuses with `LetterNotFound`."""

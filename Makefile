@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test check format bench examples demo demo-texts events story topology
+.PHONY: help run up down status logs clean-data test check format bench examples demo demo-texts events desk story topology
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -50,6 +50,9 @@ demo-texts: ## hand in a book by chapters, and print what was counted
 
 events: ## print events live
 	$(conveyor) events
+
+desk: ## what failed, and replaying it: make desk ARGS="groups", "show ID", "replay --all"
+	$(conveyor) desk $(ARGS)
 
 story: ## what happened to a message, operation or resource: make story ID=/tasks/…
 	$(conveyor) story '$(subst ','\'',$(value ID))' $(if $(JSON),--json)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from gateway.catalogue import EXCHANGES, QUEUES_OF_THE_SYSTEM, owners, refusals_of, remark, requests, sentence
+from gateway.catalogue import EXCHANGES, QUEUES_OF_THE_SYSTEM, refusals_of, remark, requests, sentence
 from gateway.examples import example_of
 from shared import topology
 from shared.messages import EVENTS, REQUESTS, Answer, Command, Event, Message, Refusal, Request
@@ -87,7 +87,9 @@ def _routing_keys() -> Entries:
             "bindings": _exchange_binding(events),
         }
         if "*" in event.routing_key:
-            channel["parameters"] = {"owner": {"enum": owners(), "description": "Whose command it was."}}
+            channel["parameters"] = {
+                "owner": {"enum": topology.owners(), "description": "Whose command it was."}
+            }
         yield _channel_of(event), channel
 
 
@@ -145,7 +147,7 @@ def _said() -> Entries:
 
 def _heard() -> Entries:
     for event in EVENTS.values():
-        for consumer in event.heard_by:
+        for consumer in topology.hearers(event):
             queue = event.queue_of(consumer)
             yield queue, _about_event(event, "receive", queue)
 

@@ -18,7 +18,7 @@ from shared.messages import (
 QUEUES_OF_THE_SYSTEM = {
     topology.EVENTS_RECENT: "The last 1,000 events, where the system is set up to keep them.",
     topology.REFUSED_RECENT: "The last 1,000 commands that were refused while nobody waited for an answer.",
-    topology.DEAD_LETTERS: "What was given up, each message with the reason in its headers.",
+    topology.DEAD_LETTERS: "What was given up and lies not on the desk yet, with the reason in its headers.",
     **{
         topology.delay_exchange(seconds): f"What broke and is tried again after {seconds} s."
         for seconds in topology.DELAYS_SECONDS
@@ -57,13 +57,8 @@ def refusals_of(request: type[Request[Any]]) -> list[type[Refusal]]:
     return [*request.refusals, Invalid, kernels, Failed]
 
 
-def owners() -> list[str]:
-    """Who has commands. What contracts name `*.…` exists once for each of them."""
-    return sorted({request.owner() for request in REQUESTS.values() if issubclass(request, Command)})
-
-
 def routing_keys(event: type[Event]) -> list[str]:
     """The routing keys that an event is said under."""
     if not event.routing_key.startswith("*."):
         return [event.routing_key]
-    return [event.routing_key.replace("*", owner) for owner in owners()]
+    return [event.routing_key.replace("*", owner) for owner in topology.owners()]

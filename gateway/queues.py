@@ -48,7 +48,7 @@ def content(links: Links) -> str:
     for queue, request in requests():
         sections.setdefault(queue.partition(".")[0], []).append(_request(queue, request, links))
     for event in EVENTS.values():
-        sections.setdefault("events", []).extend(_event(key, event) for key in routing_keys(event))
+        sections.setdefault("events", []).extend(_event(key, event, links) for key in routing_keys(event))
     for queue, about in QUEUES_OF_THE_SYSTEM.items():
         sections.setdefault("the system's own", []).append(_card(queue, "queue", about, links.to(queue)))
     return HOW + "".join(
@@ -73,8 +73,9 @@ def _request(queue: str, request: type[Request[Any]], links: Links) -> str:
     )
 
 
-def _event(routing_key: str, event: type[Event]) -> str:
-    hearing = [f"<code>{escape(event.queue_of(service))}</code>" for service in event.heard_by]
+def _event(routing_key: str, event: type[Event], links: Links) -> str:
+    queues = map(event.queue_of, topology.hearers(event))
+    hearing = [f"<code>{escape(queue)}</code> {links.to(queue)}" for queue in queues]
     return _card(
         routing_key,
         "event",

@@ -16,7 +16,7 @@ from time import perf_counter
 
 from shared.delivery import Delivery, Unsettled, send_answer, touched_by, versions_besides
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
-from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Refusal
+from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
 from shared.recovery import Recovery
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES
 
@@ -119,7 +119,7 @@ class Batches:
 
     async def is_deadly(self, delivery: Delivery) -> bool:
         """Note that what was delivered again begins to run; give up what its process dies of each time."""
-        if not delivery.raw.redelivered or delivery.started:
+        if not delivery.raw.redelivered or delivery.started or delivery.is_raw:
             return False
         delivery.started = True
         start = await self.starts(delivery, by=1)
@@ -268,7 +268,7 @@ class Batches:
     def _say_refused(self, delivery: Delivery, refusal: Refusal, batch: _Batch) -> None:
         """What nobody waits to hear is said as an event, for people to find on the page."""
         message = delivery.handler.message
-        if delivery.raw.reply_to or issubclass(message, Event):
+        if delivery.raw.reply_to or issubclass(message, Event | Raw):
             return
         event = CommandRefused(
             queue=delivery.queue,

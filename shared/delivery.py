@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from shared.bus import Publisher
 from shared.handling import DIRECT, EVERYBODY, Handler, Work
 from shared.journal import Key, Said
-from shared.messages import Answer, Command, Event, Invalid, Resource, new_id
+from shared.messages import Answer, Command, Event, Invalid, Raw, Resource, new_id
 from shared.topology import EVENTS_EXCHANGE
 
 LINE = 200
@@ -32,6 +32,18 @@ LINE = 200
 
 MOST_VERSIONS = 100
 """An answer's headers have to fit into one frame."""
+
+ENVELOPE = (
+    "message_id",
+    "correlation_id",
+    "type",
+    "user_id",
+    "app_id",
+    "content_type",
+    "timestamp",
+    "routing_key",
+)
+"""What a raw message's handler sees of its properties."""
 
 SPEAK_FOR_OTHERS = ("gateway", "desk_service")
 """Broker users whose word on who acts is believed; RabbitMQ checks `user_id` against the connection."""
@@ -77,6 +89,11 @@ class Delivery:
         return str(self.raw.headers.get("traceparent", "")).replace("\x00", "")[:55]
 
     @property
+    def is_raw(self) -> bool:
+        """What is in its envelope is about another time, and not for us."""
+        return issubclass(self.handler.message, Raw)
+
+    @property
     def name(self) -> str:
         return self.handler.message.__name__
 
@@ -98,6 +115,7 @@ class Delivery:
             id=self.message_id,
             actor=self.actor,
             conversation=self.conversation,
+            queue=self.queue,
             now=now,
             transaction=transaction,
             attempt=self.attempt,
@@ -130,17 +148,21 @@ class Delivery:
         return bool(self.channel.is_closed)
 
     def older_than(self, age: timedelta) -> bool:
-        sent = self.raw.timestamp
+        sent = None if self.is_raw else self.raw.timestamp
         return sent is not None and datetime.now(UTC) - sent.replace(tzinfo=UTC) > age
 
     def read(self) -> None:
         """Make the model of the body, whatever the content type says; `Invalid` names what does not fit."""
+        form = self.handler.message
+        if issubclass(form, Raw):
+            properties = {name: getattr(self.raw, name) for name in ENVELOPE}
+            headers = dict(self.raw.headers)
+            self.message = form.model_construct(body=self.raw.body, headers=headers, properties=properties)
+            return
         if "\x00" in self.message_id:
             raise Invalid("The message_id holds a NUL character; give it another one.")
         try:
-            self.message = self.handler.message.model_validate_json(
-                self.raw.body.removeprefix(b"\xef\xbb\xbf")
-            )
+            self.message = form.model_validate_json(self.raw.body.removeprefix(b"\xef\xbb\xbf"))
         except ValidationError as error:
             raise invalid(error) from None
 
@@ -168,20 +190,28 @@ def first_three(faults: list[dict[str, str]]) -> str:
 
 def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_user: str) -> Delivery:
     """Take the envelope apart. What only the system may say is dropped when somebody else says it."""
+    is_raw = issubclass(handler.message, Raw)
     trusted = raw.user_id == own_user or raw.user_id in SPEAK_FOR_OTHERS
-    headers = raw.headers if trusted else {}
+    headers = raw.headers if trusted and not is_raw else {}
     attempt = headers.get("attempt", 1)
     return Delivery(
         handler=handler,
         queue=queue,
         raw=raw,
         channel=raw.channel,
-        message_id=raw.message_id or uuid4().hex,
+        message_id=(_sum(raw) if is_raw else raw.message_id) if raw.message_id else uuid4().hex,
         actor=str(headers.get("actor", DIRECT)).replace("\x00", ""),
         attempt=attempt if isinstance(attempt, int) else 1,
         errors=[str(error) for error in _list(headers.get("errors"))],
         fingerprint=hashlib.blake2b(raw.body, digest_size=16).digest(),
     )
+
+
+def _sum(raw: AbstractIncomingMessage) -> str:
+    """Of all of a message but what the broker counts: the same when it is delivered again, and only then."""
+    headers = sorted((name, value) for name, value in raw.headers.items() if not name.endswith("-count"))
+    whole = repr((raw.message_id, raw.correlation_id, raw.timestamp, raw.routing_key, headers, raw.body))
+    return hashlib.blake2b(whole.encode(errors="replace"), digest_size=16).hexdigest()
 
 
 def _list(value: Any) -> list[Any]:
@@ -216,7 +246,7 @@ def send_answer(
     repeated: bool = False,
 ) -> None:
     """Answer whoever asked, if somebody did. Who misses an answer asks again with the same id."""
-    if not delivery.raw.reply_to:
+    if not delivery.raw.reply_to or delivery.is_raw:
         return
     headers: FieldTable = {"repeated": True} if repeated else {}
     if versions != "{}":

@@ -11,7 +11,7 @@ from datetime import datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from shared.messages import Answer, Command, Event, Query, Request
+from shared.messages import Answer, Command, Event, Query, Raw, Request
 
 if TYPE_CHECKING:
     from shared.blobs import Blobs
@@ -34,6 +34,7 @@ class Work:
     """One message's work. `transaction` belongs to the stores: no handler touches it.
 
     `id` is the message's id, `actor` who acts (`direct` when unknown), `conversation` the correlation id,
+    `queue` where it came in,
     `now` an aware UTC time that is the same for all that this message does.
     """
 
@@ -42,6 +43,7 @@ class Work:
     conversation: str
     now: datetime
     transaction: Any
+    queue: str = ""
     attempt: int = 1
     visible_to: tuple[str, ...] = EVERYBODY
     """Actors that may see the answer too, for whoever keeps a copy of it."""
@@ -68,7 +70,7 @@ class Work:
 class Handler:
     """A handler with what it was declared for."""
 
-    message: type[Request[Any]] | type[Event]
+    message: type[Request[Any]] | type[Event] | type[Raw]
     function: Callable[[Any, Work], Awaitable[Answer | None]]
     contended: bool = False
     prepare: Callable[[Any, Work], Awaitable[Any]] | None = None
@@ -94,7 +96,7 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
 def handles(
-    message: type[Command[Any]] | type[Query[Any]] | type[Event],
+    message: type[Command[Any]] | type[Query[Any]] | type[Event] | type[Raw],
     *,
     contended: bool = False,
     prepare: Callable[[Any, Work], Awaitable[Any]] | None = None,

@@ -124,6 +124,7 @@ class MongoTransaction(Writing[str]):
             with self.using():
                 if settled:
                     rows = [self._ending(one, now) for one in settled]
+                    self.absent.difference_update(id_of((one.queue, one.message_id)) for one in settled)
                     await self.database["inbox"].bulk_write(rows, session=self.session)
                 if said:
                     documents = [document_of(one) | {"sent_at": now} for one in said]

@@ -245,7 +245,7 @@ class Query(Request[AnswerType], Generic[AnswerType]):
 
 
 class Event(Message):
-    """Says what happened. One publisher; `heard_by` lists the services that have a queue for it."""
+    """Says what happened. One publisher; `heard_by` lists who has a queue for it, `*` being every owner."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -270,6 +270,26 @@ class Event(Message):
         """What it tells a new version of: resources by address, with that version."""
         resources = [value for value in vars(self).values() if isinstance(value, Resource)]
         return {resource.address_of(resource.id): resource.version for resource in resources}
+
+
+class Raw(Message):
+    """A message as it lies in a queue that is no contract's: its body may be anything at all.
+
+    It is never refused, answered or given up: one whose handler breaks stays in its queue.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    queue: ClassVar[str]
+
+    body: bytes
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, *, queue: str = "", **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.queue = queue
 
 
 REQUESTS: dict[str, type[Request[Any]]] = {}

@@ -1,10 +1,15 @@
-"""What has become of a command, from its owner's inbox: every service with commands answers this."""
+"""What has become of a command, from its owner's inbox: every service with commands answers this.
+
+What the owner did not give up itself, since the broker did or it could not read it, it hears as a `Fault`.
+"""
 
 import orjson
 
+from shared.contracts.desk import Fault
 from shared.contracts.operations import GetOperation, Operation
 from shared.handling import Work, handles
-from shared.journal import Noted
+from shared.journal import Noted, Outcome, Settled
+from shared.messages import REQUESTS, Command, Failed
 
 
 @handles(GetOperation)
@@ -28,3 +33,20 @@ async def get_operation(query: GetOperation, work: Work) -> Operation:
             "versions": orjson.loads(noted.versions),
         }
     )
+
+
+@handles(Fault)
+async def on_fault(fault: Fault, work: Work) -> None:
+    """Note that a command of ours lies with the dead letters; it can be replayed all the same."""
+    request = REQUESTS.get(fault.queue)
+    if (
+        request is None
+        or not issubclass(request, Command)
+        or not work.queue.startswith(f"{request.owner()}.")
+    ):
+        return
+    noted: Noted | None = await work.transaction.look_up((fault.queue, fault.message_id))
+    if noted is None or noted.ending is None:
+        failed = Failed(f"{request.__name__} lies with the dead letters: {fault.reason}")
+        outcome = Outcome("failed", failed.to_json(), b"")
+        await work.transaction.conclude([Settled(fault.queue, fault.message_id, fault.actor, outcome)], [])

@@ -80,6 +80,8 @@ class Recovery:
         seconds = self.delays[delivery.attempt - 1] if delivery.attempt <= len(self.delays) else None
         fields = {"attempt": delivery.attempt, "reason": note, "again_in_seconds": seconds}
         log.error("broke", extra={"fields": delivery.identity | fields}, exc_info=error)
+        if delivery.is_raw:
+            return  # not acknowledged, it stays in its queue and comes again with the next connection
         if seconds is None:
             await self._give_up(delivery, error, errors)
         else:
@@ -198,7 +200,9 @@ class Recovery:
 
 
 def _reason(delivery: Delivery, reason: str) -> dict[str, Any]:
-    return {"reason": reason[:NOTE_CHARACTERS], "queue": delivery.queue, "attempt": delivery.attempt}
+    now = datetime.now(UTC).isoformat()
+    said = {"reason": reason[:NOTE_CHARACTERS], "queue": delivery.queue, "attempt": delivery.attempt}
+    return {**said, "died-at": now}
 
 
 async def _a_moment() -> None:

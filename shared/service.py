@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
@@ -26,6 +26,7 @@ from shared.delivery import Unsettled, received
 from shared.handling import Handler, handlers_in
 from shared.health import Dependency, Health
 from shared.journal import Journal, Outbox, StoreAway, keep_doing
+from shared.messages import Command
 from shared.preparing import Preparing
 from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
 from shared.querying import Queries
@@ -38,6 +39,8 @@ PURGE_EVERY = 60.0
 QUEUES_EVERY = 5.0
 AWAY = (AMQPError, OSError, TimeoutError, RuntimeError)
 """What calls of the broker raise while it is not to be had."""
+Door = Callable[..., Awaitable[Any]]
+"""An ASGI application."""
 
 
 class ServiceSettings(ProcessSettings):
@@ -69,20 +72,24 @@ class Service:
         settings: ServiceSettings,
         journal: Journal,
         handlers: Sequence[ModuleType],
+        *,
         blobs: Any = None,
-        background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+        door: Callable[[Door], Door] | None = None,
+        beside: Callable[[Publisher], Coroutine[Any, Any, None]] | None = None,
     ):
         """`owner` is what the service's queues begin with, e.g. `tasks` for task_service.
 
-        `background`: what it does besides, as long as it runs.
+        `door`: its own HTTP application around the kernel's pages. `beside`: what it does unasked.
         """
         self.name = name
         self.owner = owner
         self.settings = settings
         self.journal = journal
-        self.handlers = handlers_in(*handlers, operations)
+        owns = any(issubclass(one.message, Command) for one in handlers_in(*handlers))
+        self.handlers = handlers_in(*handlers, *([operations] if owns else []))
         self.blobs = blobs
-        self.background = background
+        self.door = door
+        self.beside = beside
         self.queues = {handler.queue(owner): handler for handler in self.handlers}
         self.unfit = ""
 
@@ -107,7 +114,8 @@ class Service:
             asyncio.create_task(self.publisher.link.keep_open(), name="publishing"),
             *(asyncio.create_task(one.keep_probing(), name=one.name) for one in self.health.dependencies),
         ]
-        async with http_door(self.consumer.app, self.settings.http_host, self.settings.http_port):
+        app: Door = self.door(self.consumer.app) if self.door else self.consumer.app
+        async with http_door(app, self.settings.http_host, self.settings.http_port):
             working = asyncio.create_task(self._work(), name="working")
             try:
                 await until_stopped(working, *background)
@@ -157,8 +165,8 @@ class Service:
             group.create_task(keep_doing(self.outbox.clear, Outbox.CLEAR_EVERY))
             group.create_task(keep_doing(self.outbox.relay, Outbox.RELAY_EVERY))
             group.create_task(keep_doing(lambda: self.journal.purge(self.batches.keep), PURGE_EVERY))
-            for also in self.background:
-                group.create_task(also())
+            if self.beside:
+                group.create_task(self.beside(self.publisher))
 
     async def _probe_queues(self) -> None:
         """A queue with other arguments is said once, and nothing consumed until it has ours."""

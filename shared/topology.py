@@ -10,7 +10,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp.common import FieldTable
 
-from shared.messages import EVENTS, REQUESTS, Command, Query, Request
+from shared.messages import EVENTS, REQUESTS, Command, Event, Query, Request
 
 EVENTS_EXCHANGE = "events"
 RETURNS = "returns"
@@ -84,6 +84,8 @@ def request_of(queue: str) -> type[Request[Any]] | None:
 def queue_for(name: str) -> Queue:
     """The queue of a command, a query, or of an event as one consumer hears it."""
     request = request_of(name)
+    if name == DEAD_LETTERS:
+        return Queue(DEAD_LETTERS, {"x-queue-type": "quorum"}, ((DEAD_LETTERS, ""),))
     if request is None:
         return work_queue(name, (EVENTS_EXCHANGE, name.partition(".on.")[2]))
     if issubclass(request, Query):
@@ -91,13 +93,22 @@ def queue_for(name: str) -> Queue:
     return work_queue(name)
 
 
+def owners() -> list[str]:
+    """Who has commands. What contracts name `*.…` exists once for each of them."""
+    return sorted({request.owner() for request in REQUESTS.values() if issubclass(request, Command)})
+
+
+def hearers(event: type[Event]) -> Sequence[str]:
+    """The services that have a queue for it."""
+    return owners() if event.heard_by == ("*",) else event.heard_by
+
+
 def request_queues() -> list[str]:
     """The queues of all commands and queries, with those that every owner of commands has."""
-    owners = {request.owner() for request in REQUESTS.values() if issubclass(request, Command)}
     return [
         queue.replace("*", owner)
         for queue in REQUESTS
-        for owner in (sorted(owners) if queue.startswith("*.") else [""])
+        for owner in (owners() if queue.startswith("*.") else [""])
     ]
 
 
@@ -112,9 +123,9 @@ def exchanges() -> list[Exchange]:
 
 def queues(*, recent: bool) -> list[Queue]:
     """Everything that the contracts ask for. `recent`: also the ring of the last events."""
-    subscriptions = [event.queue_of(consumer) for event in EVENTS.values() for consumer in event.heard_by]
+    subscriptions = [event.queue_of(consumer) for event in EVENTS.values() for consumer in hearers(event)]
     return [
-        Queue(DEAD_LETTERS, {"x-queue-type": "quorum"}, ((DEAD_LETTERS, ""),)),
+        queue_for(DEAD_LETTERS),
         _ring(REFUSED_RECENT, "*.command_refused"),
         *([_ring(EVENTS_RECENT, "#")] if recent else []),
         *map(_delay, DELAYS_SECONDS),

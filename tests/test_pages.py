@@ -93,7 +93,8 @@ async def test_every_queue_is_shown_with_a_link_to_where_it_is(system: System, g
         cards = dict(CARD.findall((await http.get("/docs/queues")).text))
 
     for queue in topology.queues(recent=True):
-        assert f'href="http://rabbit.example:15672/#/queues/{system.name}/{queue.name}"' in cards[queue.name]
+        card = cards[queue.name.partition(".on.")[2] or queue.name]  # an event's queues stand with the event
+        assert f'href="http://rabbit.example:15672/#/queues/{system.name}/{queue.name}"' in card
     for request in map(topology.request_of, topology.request_queues()):
         assert request is not None
         for refusal in refusals_of(request):

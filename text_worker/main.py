@@ -1,7 +1,5 @@
 """Composition root of text_worker: settings → stores → handlers → process."""
 
-from functools import partial
-
 from shared.blobs import Blobs
 from shared.journal_mongo import MongoJournal
 from shared.process import settings_or_exit
@@ -16,8 +14,15 @@ def main() -> None:
     settings = settings_or_exit(TextSettings)
     journal = MongoJournal(settings.database_url, STEPS)
     blobs = Blobs(settings.blobs_url)
-    sweeping = partial(keep_sweeping, journal, blobs, settings)
-    Service("text_worker", "texts", settings, journal, [handlers], blobs, [sweeping]).main()
+    Service(
+        "text_worker",
+        "texts",
+        settings,
+        journal,
+        [handlers],
+        blobs=blobs,
+        beside=lambda _: keep_sweeping(journal, blobs, settings),
+    ).main()
 
 
 if __name__ == "__main__":

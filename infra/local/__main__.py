@@ -131,6 +131,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "demo-texts": lambda: against_what_runs("infra.demo_texts", arguments),
         "story": lambda: story(arguments),
         "topology": lambda: topology(arguments),
+        "desk": lambda: against_what_runs("desk_service", arguments or ["groups"]),
         "events": lambda: against_what_runs("infra.events", arguments),
     }
     if verb not in verbs:

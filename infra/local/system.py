@@ -51,6 +51,7 @@ CONVEYOR = System(
         Service("task_service", "TASK", 8001, database="task_service", sqlite=True),
         Service("waste_service", "WASTE", 8002, database="waste_service"),
         Service("text_worker", "TEXT", 8003, mongodb="text_worker", blobs=True),
+        Service("desk_service", "DESK", 8004, database="desk_service"),
     ),
     topology=(sys.executable, "-m", "shared.topology"),
     examples=(

@@ -1,10 +1,13 @@
 """Done, refused, broken: every message comes to an end that somebody can see."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import aio_pika
 import pytest
 
+from shared.contracts.desk import Fault
+from shared.messages import new_id
 from tests.amqp import Client, client
 from tests.system import Replica, System, eventually
 
@@ -191,3 +194,46 @@ async def test_a_query_that_does_not_fit_is_refused(toy: Replica, amqp: Client) 
     answer = await amqp.ask("toy.count_marks", b"{")
 
     assert answer.body["code"] == "invalid"
+
+
+async def test_a_fault_lets_a_command_without_an_ending_read_as_failed_and_no_other(
+    system: System, toy: Replica
+) -> None:
+    async with client(system, "desk_service") as desk:
+        await desk.ask("toy.mark", {"text": "ended"}, message_id="ended")
+        events = await desk.channel.get_exchange("events", ensure=False)
+        for queue, message_id in [
+            ("toy.mark", "ended"),
+            ("toy.mark", "faulty"),
+            ("other.mark", "theirs"),
+        ] * 2:
+            fault = a_fault(queue, message_id)
+            await events.publish(aio_pika.Message(fault, message_id=new_id().hex), "desk.fault")
+
+        async def noted() -> bool:
+            return (await outcomes(system)).keys() >= {"faulty", "ended"}
+
+        await eventually(noted, "the fault is noted")
+        again = await desk.ask("toy.mark", {"text": "replayed"}, message_id="faulty")
+
+    assert not again.refused
+    assert await outcomes(system) == {"ended": "done", "faulty": "done"}
+
+
+async def outcomes(system: System) -> dict[str, str]:
+    statement = "SELECT message_id, outcome FROM inbox WHERE message_id IN ('ended', 'faulty', 'theirs')"
+    return {row["message_id"]: row["outcome"] for row in await system.fetch(TOY, statement)}
+
+
+def a_fault(queue: str, message_id: str) -> bytes:
+    fault = Fault(
+        letter=new_id(),
+        queue=queue,
+        message_id=message_id,
+        actor="direct",
+        reason="said so",
+        cause="said so",
+        attempts=1,
+        died_at=datetime.now(UTC),
+    )
+    return fault.model_dump_json().encode()

@@ -33,6 +33,7 @@ class Mark(Command[Marks], queue="toy.mark", refusals=(Told,)):
         "fail_at_commit",
         "lock_ab",
         "lock_ba",
+        "need_mending",
     ] = "end"
     first: Literal["write", "refuse"] = "write"
 

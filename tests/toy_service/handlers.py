@@ -49,6 +49,8 @@ def behave(command: Mark, work: Work) -> None:
         raise Told("Told to refuse after writing.")
     if command.then == "break" or (command.then == "break_twice" and runs[work.id] < 3):
         raise RuntimeError("Told to break.")
+    if command.then == "need_mending" and "TOY_MENDED" not in os.environ:
+        raise LookupError(f"No ledger {len(command.text)} for '{command.text}'; token=hunter2")
     if command.then == "os_error":
         raise OSError("Told to break with what looks like a lost connection.")
     if command.then == "write_nothing":

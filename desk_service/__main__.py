@@ -1,0 +1,189 @@
+"""`python -m desk_service`: work with what failed. A table on a terminal, JSON with `--json`.
+
+Exit codes: 0 done; 1 refused, or some of what was replayed failed again; 2 wrong usage; 3 the desk cannot be
+reached; 130 interrupted (an order goes on; `stop` ends it).
+"""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+from desk_service.command_line import tables
+from desk_service.command_line.calling import REFUSED, Desk, Ended, default_url, login_name, say
+
+LOOK_SECONDS = 0.5
+FILTERS = ("group", "service", "queue", "message", "actor", "conversation", "message_id", "since", "until")
+
+
+def groups(desk: Desk, given: Namespace) -> None:
+    _list(desk, given, "groups", tables.groups)
+
+
+def letters(desk: Desk, given: Namespace) -> None:
+    _list(desk, given, "letters", tables.letters)
+
+
+def actions(desk: Desk, given: Namespace) -> None:
+    _list(desk, given, "actions", tables.actions)
+
+
+def _list(desk: Desk, given: Namespace, path: str, table: Callable[[list[dict[str, Any]]], str]) -> None:
+    filters = {name: getattr(given, name, None) for name in (*FILTERS, "state", "limit", "cursor")}
+    page = desk.get(path, **filters)
+    _show(given, page, table(page["items"]) if page["items"] else f"No {path}.")
+    if page["next_cursor"] and not given.json:
+        say(f"There is more: --cursor {page['next_cursor']}")
+
+
+def show(desk: Desk, given: Namespace) -> None:
+    letter = desk.get(f"letters/{given.letter}")
+    _show(given, letter, tables.letter(letter))
+
+
+def replay(desk: Desk, given: Namespace) -> None:
+    order = desk.post("replays", {**_chosen(given), "rate": given.rate})
+    say(f"Order {order['id']}: {order['total']} to replay, at most {order['rate']:g} a second.")
+    _follow(desk, given, order)
+
+
+def progress(desk: Desk, given: Namespace) -> None:
+    _follow(desk, given, desk.get(f"replays/{given.order}"))
+
+
+def _follow(desk: Desk, given: Namespace, order: dict[str, Any]) -> None:
+    """Until all are at their end, unless told not to wait."""
+    shown = ""
+    while given.wait and order["queued"] + order["sent"]:
+        if shown != (shown := tables.progress(order)):
+            say(shown)
+        sleep(LOOK_SECONDS)
+        order = desk.get(f"replays/{order['id']}")
+    _show(given, order, tables.progress(order))
+    if given.wait and order["failed"]:
+        raise Ended(REFUSED, f"{order['failed']} failed again: they are open, with what they died of.")
+
+
+def stop(desk: Desk, given: Namespace) -> None:
+    order = desk.post(f"replays/{given.order}/stop", {"waiting": given.waiting})
+    _show(given, order, tables.progress(order))
+
+
+def edit(desk: Desk, given: Namespace) -> None:
+    body = given.body and (sys.stdin.read() if given.body == "-" else Path(given.body).read_text())
+    form = {"changes": given.set, "body": body, "queue": given.queue, "headers": dict(given.header)}
+    letter = desk.post(f"letters/{given.letter}/edit", form)
+    _show(given, letter, f"It is sent as letter {letter['id']}; the original is kept.")
+
+
+def discard(desk: Desk, given: Namespace) -> None:
+    answer = desk.post("discards", {**_chosen(given), "reason": given.reason})
+    _show(given, answer, f"{answer['discarded']} discarded.")
+
+
+def _chosen(given: Namespace) -> dict[str, Any]:
+    return {name: getattr(given, name) for name in (*FILTERS, "letter")} | {"all": given.all}
+
+
+def _show(given: Namespace, answer: Any, table: str) -> None:
+    print(json.dumps(answer, indent=2, ensure_ascii=False) if given.json else table)
+
+
+def _time(text: str) -> str:
+    """A time without a zone is this machine's."""
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no time; say it like 2030-01-31T12:00") from None
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError('not an object: say it like {"title": "Milk"}')
+    return value
+
+
+def _header(text: str) -> tuple[str, str | None]:
+    name, given, value = text.partition("=")
+    return name, value if given else None
+
+
+def parser() -> ArgumentParser:
+    whole = ArgumentParser(
+        prog="python -m desk_service", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    verbs = whole.add_subparsers(required=True, metavar="VERB")
+    common, filters, page, one, pace = (ArgumentParser(add_help=False) for _ in range(5))
+    common.add_argument("--json", action="store_true", help="for programs")
+    common.add_argument("--as", dest="who", default=login_name(), help="who does it; else your login name")
+    common.add_argument("--url", default=default_url(), help="where the desk is, else DESK_URL")
+    for name in FILTERS:
+        is_time = name in ("since", "until")
+        filters.add_argument(f"--{name.replace('_', '-')}", type=_time if is_time else str)
+    page.add_argument("--limit", type=int)
+    page.add_argument("--cursor")
+    one.add_argument("letter", metavar="LETTER")
+    pace.add_argument("--no-wait", dest="wait", action="store_false", help="do not follow it to its end")
+
+    def verb(
+        name: str, does: Callable[[Desk, Namespace], None], about: str, *parents: ArgumentParser
+    ) -> ArgumentParser:
+        made = verbs.add_parser(name, help=about, description=about, parents=[common, *parents])
+        made.set_defaults(does=does)
+        return made
+
+    listing = "open (of groups if not said), pending, done, refused, discarded, edited"
+    verb("groups", groups, "what failed, by queue and cause", filters, page).add_argument(
+        "--state", help=listing
+    )
+    verb("list", letters, "what failed, one by one", filters, page).add_argument("--state", help=listing)
+    verb("show", show, "one whole", one)
+    replays = verb("replay", replay, "send again one, a group, what fits the filters, or all", filters, pace)
+    replays.add_argument("--rate", type=float, help="messages a second, 50 if not said")
+    discards = verb("discard", discard, "take one, a group, what fits, or all off the desk", filters)
+    discards.add_argument("--reason", required=True)
+    for several in (replays, discards):
+        several.add_argument("letter", metavar="LETTER", nargs="?")
+        several.add_argument("--all", action="store_true")
+    edits = verb("edit", edit, "send one changed, under a new id; the original is kept", one)
+    edits.add_argument("--set", type=_object, metavar="JSON", help="changes to the body (RFC 7396)")
+    edits.add_argument("--body", metavar="FILE", help="a whole body instead; - for standard input")
+    edits.add_argument("--header", type=_header, action="append", default=[], metavar="NAME=VALUE")
+    edits.add_argument("--queue", help="send it there instead")
+    verb("progress", progress, "how far an order has come", pace).add_argument("order", metavar="ORDER")
+    stops = verb("stop", stop, "send no more of an order")
+    stops.add_argument("order", metavar="ORDER")
+    stops.add_argument("--waiting", action="store_true", help="wait no longer for what was sent, either")
+    verb("actions", actions, "who did what", page)
+    return whole
+
+
+def main() -> None:
+    given = parser().parse_args()
+    try:
+        given.does(Desk(given.url, given.who), given)
+        sys.stdout.flush()
+    except Ended as ended:
+        sys.stdout.flush()
+        say(str(ended))
+        sys.exit(ended.code)
+    except FileNotFoundError as error:
+        say(f"There is no file {error.filename}.")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of `… | head` is gone
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Secrets are shown to nobody. What is stored stays whole, since it may be replayed.
+
+A secret is what stands under a name that says so, in JSON or in text, a login in a URL, and a contract's
+field whose schema is `writeOnly` (pydantic's `SecretStr` is).
+"""
+
+import base64
+import json
+import re
+from typing import Any
+
+REDACTED = "[redacted]"
+WITHHELD = "[withheld: it is not text, and looks as if it held a secret]"
+
+_WORDS = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret|token|authori[sz]ation|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"|credential|cookie|session[_-]?id"
+)
+_NAME = re.compile(_WORDS, re.IGNORECASE)
+_VALUE = r"(?:(?:Bearer|Basic|Digest)\s+)?(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s,;&}\]]+)"
+_NAMED = re.compile(
+    rf"(?P<name>\\?[\"']?[\w.-]*(?:{_WORDS})[\w.-]*\\?[\"']?\s*[:=]\s*)(?P<value>{_VALUE})", re.IGNORECASE
+)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]*(?=@)")
+
+
+def redacted(value: Any, marked: frozenset[str] = frozenset()) -> Any:
+    """A JSON value without its secrets. `marked`: names of fields that a contract calls secret."""
+    if isinstance(value, dict):
+        return {name: _member(name, one, marked) for name, one in value.items()}
+    if isinstance(value, list):
+        return [redacted(one, marked) for one in value]
+    return redacted_text(value) if isinstance(value, str) else value
+
+
+def _member(name: str, value: Any, marked: frozenset[str]) -> Any:
+    if value is not None and (name in marked or _NAME.search(name)):
+        return REDACTED
+    return redacted(value, marked)
+
+
+def redacted_text(text: str) -> str:
+    text = _NAMED.sub(lambda found: found["name"] + REDACTED, text)
+    text = _BEARER.sub(lambda found: f"{found[1]} {REDACTED}", text)
+    return _LOGIN.sub(REDACTED, text)
+
+
+def secret_fields(schema: dict[str, Any]) -> frozenset[str]:
+    """The names of the fields that a contract's JSON schema marks, at any depth."""
+    names: set[str] = set()
+    waiting: list[Any] = [schema]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            properties = one.get("properties")
+            if isinstance(properties, dict):
+                names |= {name for name, field in properties.items() if _is_marked(field)}
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return frozenset(names)
+
+
+def _is_marked(field: Any) -> bool:
+    if not isinstance(field, dict):
+        return False
+    forms = [field, *(one for name in ("anyOf", "oneOf", "allOf") for one in field.get(name, []))]
+    return any(form.get("writeOnly") for form in forms if isinstance(form, dict))
+
+
+def body_shown(body: bytes, marked: frozenset[str]) -> dict[str, Any]:
+    """A body as people can read it: JSON, else text, else base64 with the first bytes in hex."""
+    try:
+        return {"form": "json", "json": redacted(json.loads(body), marked)}
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return {"form": "text", "text": redacted_text(body.decode())}
+    except UnicodeDecodeError:
+        pass
+    if _NAME.search(body.decode("latin-1")):
+        return {"form": "withheld", "text": WITHHELD}
+    return {"form": "base64", "base64": base64.b64encode(body).decode(), "hex": body[:256].hex(" ")}

@@ -1,0 +1,36 @@
+"""Letters as they are shown: without secrets, and with a body that can be read."""
+
+from typing import Any
+
+from desk_service.domain.redaction import body_shown, redacted, redacted_text, secret_fields
+from shared.messages import EVENTS, REQUESTS
+
+TEXTS = ("reason", "cause")
+
+
+def line(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: redacted_text(row[name]) for name in TEXTS if name in row}
+
+
+def whole(row: dict[str, Any], history: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """A letter with all that belongs to it."""
+    return line(row) | {
+        "size_bytes": len(row["body"]),
+        "body": body_shown(row["body"], marked_in(row["queue"])),
+        "headers": redacted(row["headers"]),
+        "died": [_without_secrets(one, {"letter"}) for one in history["deaths"]],
+        "replays": [_without_secrets(one, {"letter", "looked_at"}) for one in history["replays"]],
+        "actions": history["actions"],
+        "edited_to": [one["id"] for one in history["edited_to"]],
+        "same_conversation": [one["id"] for one in history["same_conversation"]],
+    }
+
+
+def _without_secrets(row: dict[str, Any], left_out: set[str]) -> dict[str, Any]:
+    return {name: redacted(value) for name, value in row.items() if name not in left_out}
+
+
+def marked_in(queue: str) -> frozenset[str]:
+    """The fields that the contract of a queue calls secret."""
+    contract = REQUESTS.get(queue) or EVENTS.get(queue.partition(".on.")[2])
+    return secret_fields(contract.model_json_schema()) if contract else frozenset()

@@ -1,0 +1,17 @@
+"""Settings of desk_service, from the environment: `DESK_DATABASE_URL`, `DESK_HTTP_PORT`, …"""
+
+from typing import Literal
+
+from pydantic_settings import SettingsConfigDict
+
+from shared.service import ServiceSettings
+
+
+class DeskSettings(ServiceSettings):
+    """What desk_service can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="DESK_")
+
+    database_url: str = "postgresql://desk_service@127.0.0.1:5432/desk_service"
+    http_host: Literal["127.0.0.1"] = "127.0.0.1"  # until tokens exist: whoever reaches it may do anything
+    http_port: int = 8004

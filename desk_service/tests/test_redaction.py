@@ -1,0 +1,76 @@
+"""No secret is shown, wherever in a message it stands."""
+
+import json
+
+import pytest
+from pydantic import BaseModel, Field, SecretStr
+
+from desk_service.domain.redaction import (
+    REDACTED,
+    WITHHELD,
+    body_shown,
+    redacted,
+    redacted_text,
+    secret_fields,
+)
+
+
+def test_members_that_are_named_like_secrets_are_hidden_at_any_depth_and_the_others_stay() -> None:
+    body = {
+        "title": "Milk",
+        "userPassword": "hunter2",
+        "a": [{"API-Key": "hunter2", "n": 1, "Authorization": ["hunter2"], "refresh_token": None}],
+        "note": "see https://ada:hunter2@example.org/ and password=hunter2",
+    }
+
+    shown = redacted(body)
+
+    assert "hunter2" not in json.dumps(shown)
+    assert shown["title"] == "Milk"
+    assert shown["a"][0] == {"API-Key": REDACTED, "n": 1, "Authorization": REDACTED, "refresh_token": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: hunter2",
+        'LookupError: {"token": "hunter2"} is gone',
+        '{\\"secret\\": \\"hunter2\\"}',
+        "connect(api_key='hunter2')",
+        "Authorization: Bearer hunter2hunter2",
+        "sent Bearer hunter2hunter2 along",
+        "amqp://guest:hunter2@127.0.0.1",
+        '{"password": "hunter2',
+    ],
+)
+def test_text_is_shown_without_what_looks_like_a_secret(text: str) -> None:
+    assert "hunter2" not in redacted_text(text)
+
+
+def test_fields_that_a_contract_marks_are_hidden_by_their_name() -> None:
+    class Inner(BaseModel):
+        pin: SecretStr
+
+    class Contract(BaseModel):
+        inner: list[Inner]
+        answer: str | None = Field(json_schema_extra={"writeOnly": True})
+        title: str
+
+    marked = secret_fields(Contract.model_json_schema())
+
+    assert marked == {"pin", "answer"}
+    assert redacted({"answer": "blue", "title": "x"}, marked) == {"answer": REDACTED, "title": "x"}
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"a": 1}', {"form": "json", "json": {"a": 1}}),
+        (b'{"a": 1', {"form": "text", "text": '{"a": 1'}),
+        (b"\xff\x00", {"form": "base64", "base64": "/wA=", "hex": "ff 00"}),
+        (b"\xffpassword=hunter2", {"form": "withheld", "text": WITHHELD}),
+        (b"[" * 100_000, {"form": "text", "text": "[" * 100_000}),
+    ],
+)
+def test_a_body_is_shown_in_the_form_that_it_can_be_read_in(body: bytes, shown: dict[str, object]) -> None:
+    assert body_shown(body, frozenset()) == shown

@@ -1,0 +1,40 @@
+"""What tests ask the desk for."""
+
+from typing import Any
+
+import httpx2
+
+from tests.system import eventually
+
+ADA = {"who": "ada"}
+
+
+async def listed(http: httpx2.AsyncClient, count: int = 1, **query: Any) -> list[dict[str, Any]]:
+    """The letters that fit, once there are so many."""
+
+    async def found() -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (
+            (await http.get("/desk/letters", params={"limit": 1000, **query}))
+            .raise_for_status()
+            .json()["items"]
+        )
+        return items if len(items) >= count else []
+
+    items: list[dict[str, Any]] = await eventually(found, f"{count} letters with {query}")
+    return items
+
+
+async def whole(http: httpx2.AsyncClient, letter: str) -> dict[str, Any]:
+    answer: dict[str, Any] = (await http.get(f"/desk/letters/{letter}")).raise_for_status().json()
+    return answer
+
+
+async def until(http: httpx2.AsyncClient, letter: str, state: str) -> dict[str, Any]:
+    """A letter once it is in that state."""
+
+    async def found() -> dict[str, Any] | None:
+        one = await whole(http, letter)
+        return one if one["state"] == state else None
+
+    one: dict[str, Any] = await eventually(found, f"letter {letter} is {state}")
+    return one

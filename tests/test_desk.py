@@ -1,0 +1,116 @@
+"""The desk: what failed is kept, shown, and sent again, on real servers and whatever dies meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.amqp import Client, client
+from tests.letters import ADA, listed, whole
+from tests.system import Replica, System, eventually
+
+TOY = "tests.toy_service"
+MANY = 1000
+
+
+@pytest.fixture(scope="module")
+async def toy(system: System) -> Replica:
+    """Breaks once and for all, at the first attempt."""
+    return await system.start(TOY, retry_seconds="[]")
+
+
+@pytest.fixture(scope="module")
+async def desk(system: System, toy: Replica) -> Replica:
+    return await system.start("desk_service")
+
+
+@pytest.fixture
+async def amqp(system: System) -> AsyncIterator[Client]:
+    async with client(system) as made:
+        yield made
+
+
+@pytest.fixture
+async def http(system: System, desk: Replica) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA) as made:
+        yield made
+
+
+async def test_a_message_that_breaks_is_shown_whole(
+    toy: Replica, amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    body = {"text": "shown", "then": "break"}
+    await amqp.publish("toy.mark", body, message_id="shown", headers={"mood": "fine", "api-key": "hunter2"})
+
+    [line] = await listed(http, message_id="shown")
+    letter = await whole(http, line["id"])
+
+    assert (letter["state"], letter["service"], letter["queue"]) == ("open", "toy", "toy.mark")
+    assert letter["body"] == {"form": "json", "json": body}
+    assert letter["headers"] == {"mood": "fine", "api-key": "[redacted]"}
+    assert letter["reason"] == "RuntimeError: Told to break."
+    assert (letter["message"], letter["type"], letter["app_id"]) == ("toy.mark", None, None)
+    [death] = letter["died"]
+    assert death["errors"] == ["RuntimeError: Told to break."]
+    assert "Traceback" in death["traceback"]
+    assert death["by"] == "service"
+
+
+async def test_a_thousand_that_failed_of_one_cause_are_all_done_after_one_command_with_the_desk_killed_twice(
+    system: System, toy: Replica, desk: Replica, http: httpx2.AsyncClient, amqp: Client
+) -> None:
+    texts = [f"many {n}" for n in range(MANY)]
+    publishing = (
+        amqp.publish("toy.mark", {"text": text, "then": "need_mending"}, message_id=text) for text in texts
+    )
+    await asyncio.gather(*publishing)
+    await eventually_counted(http, MANY // 4, "the drain has begun")
+    desk.process.kill()
+    desk = await system.start("desk_service")
+    http = httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA)
+    [group] = await eventually_counted(http, MANY, "all lie on the desk")
+    assert group["cause"] == "LookupError: No ledger <n> for <value>; token=[redacted]"
+
+    toy.process.end()
+    await system.start(TOY, retry_seconds="[]", mended="yes")
+    ordered = await http.post("/desk/replays", json={"group": group["group"], "rate": 100})
+    order = ordered.raise_for_status().json()
+    assert order["total"] == MANY
+    await eventually_done(http, order, MANY // 10)
+    desk.process.kill()
+    desk = await system.start("desk_service")
+    http = httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA)
+    await eventually_done(http, order, MANY)
+
+    rows = await system.fetch(TOY, "SELECT text FROM marks WHERE text LIKE 'many %'")
+    assert sorted(row["text"] for row in rows) == sorted(texts)
+    assert (await http.get("/desk/groups", params={"group": group["group"]})).json()["items"] == []
+    assert (
+        len(await system.fetch("desk_service", "SELECT 1 FROM letters WHERE message_id LIKE 'many %'"))
+        == MANY
+    )
+    done = await listed(http, MANY, state="done", group=group["group"])
+    [replay] = (await whole(http, done[0]["id"]))["replays"]
+    assert (replay["who"], replay["state"], replay["ordered"]) == ("ada", "done", order["id"])
+    [action] = (await http.get("/desk/actions")).json()["items"]
+    assert (action["who"], action["what"], action["ordered"]) == ("ada", "replayed", order["id"])
+
+
+async def eventually_counted(http: httpx2.AsyncClient, count: int, what: str) -> list[dict[str, Any]]:
+    async def counted() -> list[dict[str, Any]]:
+        answer = await http.get("/desk/groups", params={"queue": "toy.mark"})
+        groups: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+        groups = [one for one in groups if one["cause"].startswith("LookupError")]
+        return groups if groups and groups[0]["letters"] >= count else []
+
+    groups: list[dict[str, Any]] = await eventually(counted, what)
+    return groups
+
+
+async def eventually_done(http: httpx2.AsyncClient, order: dict[str, Any], count: int) -> None:
+    async def done() -> bool:
+        return bool((await http.get(f"/desk/replays/{order['id']}")).json()["done"] >= count)
+
+    await eventually(done, f"{count} of the order are done")

@@ -17,6 +17,7 @@ from uuid import uuid4
 import aiormq
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError
 from pamqp import frame
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
@@ -46,6 +47,13 @@ def user_of(url: str) -> str:
     return unquote(urlsplit(url).username or "guest")
 
 
+def hosts(url: str) -> list[str]:
+    """A URL for each host of one that lists several, with commas."""
+    parts = urlsplit(url)
+    user, at, places = parts.netloc.rpartition("@")
+    return [parts._replace(netloc=f"{user}{at}{place}").geturl() for place in places.split(",")]
+
+
 def named(url: str, name: str) -> str:
     """The URL with a name for the management page, and heartbeats that notice a dead peer soon."""
     return str(URL(url).update_query(heartbeat="10", name=name))
@@ -64,30 +72,32 @@ class Link:
         opened: Callable[[Channel], Awaitable[None]],
         lost: Callable[[Channel], None] = lambda channel: None,
     ):
-        self.url = named(url, name)
+        self.urls = [named(one, name) for one in hosts(url)]
         self.name = name
         self.opened = opened
         self.lost = lost
         self.channel: Channel | None = None
         self.back = asyncio.Event()
+        self.cancelled = asyncio.Event()
 
     async def keep_open(self) -> None:
-        """Connect, and connect again whenever the connection is lost, until cancelled."""
+        """Connect, and connect again whenever the connection is lost, until cancelled.
+
+        To any of the hosts: the one that was lost may be gone for long. A consumer that the broker cancels,
+        since its queue went, counts as a lost connection: the next one declares the queue anew.
+        """
         delay = 0.1
         while True:
-            connection = aiormq.Connection(self.url)
+            connection = aiormq.Connection(random.choice(self.urls))
             try:
-                async with asyncio.timeout(10):
-                    await connection.connect(client_properties={"connection_name": self.name})
-                    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                    assert isinstance(channel, Channel)
-                    await self.opened(channel)
-                self.channel = channel
+                self.channel = channel = await self._open_channel(connection)
                 self.back.set()
                 delay = 0.1
                 log.info("connected to the broker", extra={"fields": {"link": self.name}})
-                ends = (connection.closing, channel.closing)
+                cancelled = asyncio.ensure_future(self.cancelled.wait())
+                ends = (connection.closing, channel.closing, cancelled)
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                cancelled.cancel()
             except (aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError) as error:
                 log.warning(
                     "the broker is not to be had, trying again",
@@ -101,6 +111,16 @@ class Link:
                 await _close(connection)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, 2.0)
+
+    async def _open_channel(self, connection: aiormq.Connection) -> Channel:
+        async with asyncio.timeout(10):
+            await connection.connect(client_properties={"connection_name": self.name})
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            assert isinstance(channel, Channel)
+            self.cancelled.clear()
+            channel.on_consumer_cancel_callbacks.add(lambda _: self.cancelled.set())
+            await self.opened(channel)
+            return channel
 
 
 async def _close(connection: aiormq.abc.AbstractConnection) -> None:
@@ -178,6 +198,10 @@ class Publisher:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await self.publish("", self.probe_queue, b"", properties, mandatory=True)
+        except DeliveryError as error:  # somebody deleted the queue
+            if self.link.channel:
+                await self._opened(self.link.channel)
+            raise Unconfirmed(f"a probe came back: {error!r}") from None
         except TimeoutError:
             raise Unconfirmed("the broker did not confirm a probe in time") from None
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import random
 import signal
 import threading
 from collections import deque
@@ -84,7 +85,7 @@ class Preparing:
         self.recovery = batches.recovery
         self.first: deque[Delivery] = deque()
         self.bulk: deque[Delivery] = deque()
-        self.returned: deque[Delivery] = deque()
+        self.returned: list[Delivery] = []
         self.running: dict[asyncio.Task[None], Delivery] = {}
         self.stopping = False
 
@@ -123,7 +124,7 @@ class Preparing:
     def _next(self) -> Delivery | None:
         under_way = self.running.values()
         if self.returned:
-            return None if under_way else self.returned.popleft()
+            return None if under_way else self.returned.pop(random.randrange(len(self.returned)))
         if any(delivery.raw.redelivered for delivery in under_way):
             return None
         in_bulk = sum(delivery.handler.bulk for delivery in under_way)

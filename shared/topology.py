@@ -8,14 +8,16 @@ import asyncio
 import importlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiormq
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp.common import FieldTable
 
+from shared.bus import hosts
 from shared.messages import EVENTS, REQUESTS, Command, Query, Request
 
 EVENTS_EXCHANGE = "events"
@@ -143,11 +145,19 @@ async def main() -> None:
     load_contracts()
     url = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
     recent = os.environ.get("EVENTS_RECENT", "on") == "on"
-    connection = await aiormq.connect(url, client_properties={"connection_name": "topology"})
+    connection = await _any_of(hosts(url))
     try:
         await declare(await connection.channel(), recent=recent)
     finally:
         await connection.close()
+
+
+async def _any_of(urls: list[str]) -> AbstractConnection:
+    *others, last = urls
+    for url in others:
+        with suppress(aiormq.exceptions.AMQPError, OSError):
+            return await aiormq.connect(url, client_properties={"connection_name": "topology"})
+    return await aiormq.connect(last, client_properties={"connection_name": "topology"})
 
 
 def _reason(error: Exception) -> str:

@@ -113,6 +113,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "logs": lambda: following.follow(CLONE, arguments),
         "clean-data": lambda: clean_data("--force" in arguments),
         "test": lambda: _become(["-m", "pytest", *arguments]),
+        "faults": lambda: _become(["-m", "tests.faults", *arguments]),
         "check": check,
         "format": format_code,
         "examples": lambda: _become(["-m", "infra.examples"]),

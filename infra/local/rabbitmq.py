@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -129,6 +130,15 @@ class RabbitMQ:
     def thaw(self) -> None:
         """Undo `freeze`."""
         self.process.thaw()
+
+    def limit_memory(self, part: float) -> None:
+        """Raise the alarm when it takes more than this part of the machine's memory; 0.4 is the usual one."""
+        command = [
+            str(installation.scripts_folder() / "rabbitmqctl"),
+            "set_vm_memory_high_watermark",
+            f"{part}",
+        ]
+        subprocess.run(command, env=self.process.environment, check=True, capture_output=True)
 
     def _management_answers(self) -> bool:
         request = urllib.request.Request(f"{self.management_url}/api/whoami")

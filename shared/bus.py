@@ -17,7 +17,6 @@ from uuid import uuid4
 import aiormq
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
-from aiormq.exceptions import DeliveryError
 from pamqp import frame
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
@@ -78,26 +77,27 @@ class Link:
         self.lost = lost
         self.channel: Channel | None = None
         self.back = asyncio.Event()
-        self.cancelled = asyncio.Event()
 
     async def keep_open(self) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled.
 
-        To any of the hosts: the one that was lost may be gone for long. A consumer that the broker cancels,
-        since its queue went, counts as a lost connection: the next one declares the queue anew.
+        To any of the hosts: the one that was lost may be gone for long.
         """
         delay = 0.1
         while True:
             connection = aiormq.Connection(random.choice(self.urls))
             try:
-                self.channel = channel = await self._open_channel(connection)
+                async with asyncio.timeout(10):
+                    await connection.connect(client_properties={"connection_name": self.name})
+                    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                    assert isinstance(channel, Channel)
+                    await self.opened(channel)
+                self.channel = channel
                 self.back.set()
                 delay = 0.1
                 log.info("connected to the broker", extra={"fields": {"link": self.name}})
-                cancelled = asyncio.ensure_future(self.cancelled.wait())
-                ends = (connection.closing, channel.closing, cancelled)
+                ends = (connection.closing, channel.closing)
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                cancelled.cancel()
             except (aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError) as error:
                 log.warning(
                     "the broker is not to be had, trying again",
@@ -111,16 +111,6 @@ class Link:
                 await _close(connection)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, 2.0)
-
-    async def _open_channel(self, connection: aiormq.Connection) -> Channel:
-        async with asyncio.timeout(10):
-            await connection.connect(client_properties={"connection_name": self.name})
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            assert isinstance(channel, Channel)
-            self.cancelled.clear()
-            channel.on_consumer_cancel_callbacks.add(lambda _: self.cancelled.set())
-            await self.opened(channel)
-            return channel
 
 
 async def _close(connection: aiormq.abc.AbstractConnection) -> None:
@@ -156,7 +146,9 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
-        return self.link.channel is not None and not self.link.channel.is_closed
+        """Whether the broker takes what is published: not while an alarm makes it block who publishes."""
+        channel = self.link.channel
+        return channel is not None and not channel.is_closed and not is_blocked(channel)
 
     def publish(
         self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties, *, mandatory: bool
@@ -198,10 +190,6 @@ class Publisher:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await self.publish("", self.probe_queue, b"", properties, mandatory=True)
-        except DeliveryError as error:  # somebody deleted the queue
-            if self.link.channel:
-                await self._opened(self.link.channel)
-            raise Unconfirmed(f"a probe came back: {error!r}") from None
         except TimeoutError:
             raise Unconfirmed("the broker did not confirm a probe in time") from None
 
@@ -259,6 +247,12 @@ class Publisher:
             sent.append(outgoing.confirmed)
         self.loop.call_later(CONFIRM_SECONDS, _expire, sent)
         return ChannelFrame(payload=b"".join(parts), should_close=False)
+
+
+def is_blocked(channel: Channel) -> bool:
+    """Whether the broker has said that it reads no more of this connection for now."""
+    unblocked: asyncio.Event = getattr(channel.connection, "_Connection__connection_unblocked")  # noqa: B009
+    return not unblocked.is_set()
 
 
 def _encoded(outgoing: _Outgoing, channel: Channel) -> bytes:

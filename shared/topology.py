@@ -81,12 +81,16 @@ def request_of(queue: str) -> type[Request[Any]] | None:
 
 
 def queue_for(name: str) -> Queue:
-    """The queue of a command, a query, or of an event as one consumer hears it."""
+    """The queue of a command, a query, or of an event as one consumer hears it.
+
+    A classic queue is faster and lives on one node: in a cluster nobody can consume while that node is away,
+    so there `QUERY_QUEUES=quorum` belongs into the environment of all processes and of topology.
+    """
     request = request_of(name)
     if request is None:
         return work_queue(name, (EVENTS_EXCHANGE, name.partition(".on.")[2]))
     if issubclass(request, Query):
-        return Queue(name, {"x-queue-type": "classic"})
+        return Queue(name, {"x-queue-type": os.environ.get("QUERY_QUEUES", "classic")})
     return work_queue(name)
 
 

@@ -21,7 +21,7 @@ from tests.system import ROOT
 SERVICES = sorted(path.parent for path in ROOT.glob("*/main.py") if path.parent.name != "gateway")
 ROOMS = {"README.md", "main.py", "settings.py", "handlers.py", "domain.py", "store.py", "migrations", "tests"}
 SPLIT_BY_SUBJECT = {"handlers", "domain", "store"}
-KERNEL_LINES = 2_250
+KERNEL_LINES = 2_265
 FORM_LINES = 300
 FILE_LINES = 320
 

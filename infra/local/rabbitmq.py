@@ -131,13 +131,9 @@ class RabbitMQ:
         """Undo `freeze`."""
         self.process.thaw()
 
-    def limit_memory(self, part: float) -> None:
-        """Raise the alarm when it takes more than this part of the machine's memory; 0.4 is the usual one."""
-        command = [
-            str(installation.scripts_folder() / "rabbitmqctl"),
-            "set_vm_memory_high_watermark",
-            f"{part}",
-        ]
+    def control(self, *words: str) -> None:
+        """What `rabbitmqctl` does with these words."""
+        command = [str(installation.scripts_folder() / "rabbitmqctl"), *words]
         subprocess.run(command, env=self.process.environment, check=True, capture_output=True)
 
     def _management_answers(self) -> bool:

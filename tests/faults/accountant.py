@@ -6,6 +6,7 @@ two different events for one fact; the same event delivered twice, under one id,
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -135,6 +136,12 @@ class Accountant:
             before, verdict = verdict, await self._verdict(load)
         await load.ask_operations()
         return await self._verdict(load)
+
+    async def unfinished(self, name: str) -> dict[str, int]:
+        """What texts are, that are not done, with the reasons of those that failed."""
+        query: dict[str, Any] = {"title": {"$regex": f"^{name}[.]"}, "status": {"$ne": "done"}}
+        jobs = await self.stage.system.documents("text_worker", "jobs", **query)
+        return dict(Counter(f"{job['status']} {job.get('reason') or ''}".strip() for job in jobs))
 
     async def _verdict(self, load: Load) -> Verdict:
         return judge(load.facts, await self.effects(load.name), self.events)

@@ -15,6 +15,16 @@ from tests.faults.stage import Stage
 from tests.system import eventually
 
 DEADLY = 1000
+LIMIT = ("set_vm_memory_high_watermark",)
+IDLE = (
+    "tasks.change_task",
+    "tasks.get_task",
+    "waste.add_road",
+    "waste.list_kinds",
+    "texts.cancel_text",
+    "texts.list_texts",
+)
+"""Queues in which none of the load lies, so that nothing goes with them."""
 
 
 @fault("rabbitmq-stop")
@@ -77,12 +87,14 @@ async def queue_deleted(scene: Scene) -> None:
 
 @fault("consumer-cancelled")
 async def consumer_cancelled(scene: Scene) -> None:
-    """Consumers cancelled by the broker, the gateway's own too: their queues deleted and declared at once"""
-    queues = await scene.stage.management("GET", "/api/queues/{vhost}?columns=name,messages")
-    own = [one["name"] for one in queues if one["name"].startswith(("answers.", "events.gateway", "probe."))]
-    for queue in [*own, "tasks.get_task", "waste.list_kinds"]:
+    """Consumers of every service cancelled by the broker: their queues deleted and declared anew at once"""
+    queues = scene.random.sample(IDLE, 4)
+    for queue in queues:
         await scene.stage.management("DELETE", f"/api/queues/{{vhost}}/{queue}")
-    for queue in ("tasks.get_task", "waste.list_kinds"):
+    await scene.stage.system.run_once(
+        "shared.topology", RABBITMQ_URL=scene.stage.system.broker_url("operator")
+    )
+    for queue in queues:
         await until_whole(scene.stage, queue)
 
 
@@ -96,8 +108,10 @@ async def until_whole(stage: Stage, name: str) -> None:
             bindings = await stage.management("GET", f"/api/queues/{{vhost}}/{name}/bindings")
         except httpx2.HTTPStatusError:
             return False
-        bound = {(one["source"], one["routing_key"]) for one in bindings}
-        return wanted.items() <= queue["arguments"].items() and set(queue_for(name).bindings) <= bound
+        bound: set[tuple[str, str]] = {(one["source"], one["routing_key"]) for one in bindings}
+        consumed = any(one.get("ack_required") for one in queue.get("consumer_details", []))
+        same = wanted.items() <= queue["arguments"].items()
+        return consumed and same and set(queue_for(name).bindings) <= bound
 
     await eventually(whole, f"{name} is back with its arguments and bindings (to {RETURNS}, too)", 30)
 
@@ -110,12 +124,12 @@ async def memory_alarm(scene: Scene) -> None:
     async with await aio_pika.connect(scene.stage.any_broker_url()) as connection:
         channel = await connection.channel()
         waiting = await channel.get_queue("tasks.create_task")
-        await asyncio.to_thread(rabbitmq.limit_memory, 0.00001)
+        await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.00001")
         try:
             await _refused_within_a_second(scene)
             await eventually(lambda: _is_empty(waiting), "what waits is done under the alarm", 30)
         finally:
-            await asyncio.to_thread(rabbitmq.limit_memory, 0.4)
+            await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.4")
 
 
 async def _refused_within_a_second(scene: Scene) -> None:

@@ -4,13 +4,17 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from tests.faults.broker import close_connections
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import Stage
 from tests.system import eventually
 
 MESSAGES = 200_000
 RECONNECTS = 100
+AT_A_TIME = 10
+CLOSE_ALL = f"""[begin
+  [rabbit_networking:close_connection(One, "forced") || One <- rabbit_networking:connections()],
+  timer:sleep(1000)
+end || _ <- lists:seq(1, {AT_A_TIME})]."""
 
 
 @fault("endurance-messages", times=1)
@@ -23,9 +27,8 @@ async def many_messages(scene: Scene) -> None:
 async def many_reconnects(scene: Scene) -> None:
     """100 forced reconnects: one consumer a subscription, no connection or channel left over"""
     before = await _held(scene.stage)
-    for _ in range(RECONNECTS):
-        await eventually(lambda: close_connections(scene.stage), "connections are closed", 30)
-        await asyncio.sleep(scene.random.uniform(0, 0.5))
+    for _ in range(RECONNECTS // AT_A_TIME):
+        await asyncio.to_thread(scene.stage.servers.rabbitmq.control, "eval", CLOSE_ALL)
     await scene.stage.until_ready()
     settled = await eventually(lambda: _as_before(scene.stage, before), "connections are as before", 60)
     assert settled

@@ -1,6 +1,7 @@
 """One fault, as often as it says, under load: a line of the report."""
 
 import asyncio
+import shutil
 import traceback
 from dataclasses import dataclass, field
 from random import Random
@@ -10,9 +11,11 @@ from tests.faults.accountant import Accountant, Verdict
 from tests.faults.load import Load, load
 from tests.faults.registry import Fault, Scene
 from tests.faults.stage import Stage
+from tests.system import ROOT
 
 READY_WITHIN_SECONDS = 10.0
 MEMORY_GROWTH = 0.10
+LOGS = ROOT / ".conveyor" / "faults"
 
 
 @dataclass
@@ -47,6 +50,8 @@ async def run_line(
     except Exception as error:
         traceback.print_exc()
         line.wrong.append(f"{type(error).__name__}: {error}"[:300])
+    if line.wrong:
+        _keep_logs(stage, line)
     line.notes.insert(0, f"{monotonic() - began:.0f} s")
     return line
 
@@ -66,9 +71,23 @@ async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, li
             line.notes += scene.notes
     verdict = await accountant.settle(running)
     _account(line, verdict, running, scene)
+    if verdict.lost and (unfinished := await accountant.unfinished(running.name)):
+        line.wrong.append(f"texts not done: {unfinished}")
     _weigh(line, before, stage.memory())
     if line.ready_seconds is not None and line.ready_seconds > READY_WITHIN_SECONDS:
         line.wrong.append(f"ready again after {line.ready_seconds:.1f} s only")
+
+
+def _keep_logs(stage: Stage, line: Line) -> None:
+    """What the processes and servers wrote, for whoever wants to know why."""
+    folder = LOGS / line.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mine = stage.folder.glob(f"{stage.system.name}.*.log*")
+    servers = (stage.folder / "servers").glob("*/*.log")
+    for log in [*mine, *servers]:
+        shutil.copy(log, folder)
+    line.notes.append(f"logs in {folder.relative_to(ROOT)}")
 
 
 def _account(line: Line, verdict: Verdict, running: Load, scene: Scene) -> None:

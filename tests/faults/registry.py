@@ -44,6 +44,8 @@ class Fault:
     strike: Strike
     times: int
     around: Around = as_it_is
+    cluster: bool = False
+    """Whether RabbitMQ is three nodes."""
 
     @property
     def says(self) -> str:
@@ -53,11 +55,13 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, times: int = 5, around: Around = as_it_is) -> Callable[[Strike], Strike]:
+def fault(
+    name: str, times: int = 5, around: Around = as_it_is, *, cluster: bool = False
+) -> Callable[[Strike], Strike]:
     """Register what strikes; what lasts over 30 s once, the rest five times."""
 
     def register(strike: Strike) -> Strike:
-        FAULTS[name] = Fault(name, strike, times, around)
+        FAULTS[name] = Fault(name, strike, times, around, cluster)
         return strike
 
     return register

@@ -18,6 +18,7 @@ import httpx2
 
 from infra.local.processes import descendants
 from infra.local.servers import Servers
+from shared import topology
 from tests.system import Replica, System, eventually
 
 ORGANIZATION = "Faults"
@@ -44,6 +45,7 @@ class Stage:
 
     async def open(self) -> None:
         """Databases, queues, four processes that are ready, and a place for waste to go."""
+        topology.load_contracts()
         await self.system.create()
         for name in NAMES:
             if name != "gateway":

@@ -1,10 +1,16 @@
 """Runs lines one after another on one system; a line that fell short leaves the next one a new system."""
 
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
+import httpx2
+
+from infra.local.rabbitmq import RabbitMQ
 from infra.local.servers import Servers
-from tests.faults import broker, delays, endurance, poison, processes, starting, stores
+from tests.faults import broker, cluster, delays, endurance, poison, processes, starting, stores
 from tests.faults.accountant import Accountant
 from tests.faults.line import Line, run_line
 from tests.faults.load import load
@@ -12,7 +18,7 @@ from tests.faults.registry import FAULTS, Fault
 from tests.faults.report import say
 from tests.faults.stage import Stage
 
-GROUPS = (processes, broker, stores, poison, starting, delays, endurance)
+GROUPS = (processes, broker, stores, poison, starting, delays, cluster, endurance)
 """The modules whose faults are registered, in the order of the report."""
 ORDER = [name for group in GROUPS for name in FAULTS if FAULTS[name].strike.__module__ == group.__name__]
 LEAST = 60
@@ -31,6 +37,9 @@ async def run(faults: list[Fault], servers: Servers, folder: Path, seed: int) ->
     lines: list[Line] = []
     stage: Opened | None = None
     for fault in faults:
+        if fault.cluster:
+            lines.append(await _on_a_cluster(fault, servers, folder, seed))
+            continue
         stage = stage or await Opened.make(servers, folder)
         line = await run_line(
             fault, stage.stage, stage.accountant, seed, stage.version, times=fault.times, least=LEAST
@@ -46,6 +55,20 @@ async def run(faults: list[Fault], servers: Servers, folder: Path, seed: int) ->
     return lines
 
 
+async def _on_a_cluster(fault: Fault, servers: Servers, folder: Path, seed: int) -> Line:
+    with cluster.cluster_of_three(folder / "cluster", servers.rabbitmq.users) as nodes:
+        on_three = replace(servers, rabbitmq=cast(RabbitMQ, nodes))
+        opened = await Opened.make(on_three, folder, QUERY_QUEUES="quorum")
+        version = f"{opened.version}, three nodes"
+        line = await run_line(
+            fault, opened.stage, opened.accountant, seed, version, times=fault.times, least=LEAST
+        )
+        say(line)
+        with suppress(httpx2.TransportError):  # a virtual host is not removed in a moment, and need not be
+            await opened.close()
+    return line
+
+
 class Opened:
     """A stage with its accountant, warm."""
 
@@ -55,8 +78,9 @@ class Opened:
         self.version = version
 
     @classmethod
-    async def make(cls, servers: Servers, folder: Path, warm_up: int = WARM_UP) -> "Opened":
+    async def make(cls, servers: Servers, folder: Path, warm_up: int = WARM_UP, **everybody: str) -> "Opened":
         stage = Stage(servers, folder)
+        stage.system.everybody |= everybody
         await stage.open()
         accountant = Accountant(stage)
         await accountant.open()

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aio_pika
 import asyncpg
+import httpx2
 from valkey.asyncio import Valkey
 
 from infra.local.mongodb import MongoDB
@@ -49,6 +50,7 @@ async def as_superuser(stage: Stage) -> AsyncIterator["asyncpg.Connection[Any]"]
         await connection.close()
 
 
+LOCK = "SELECT 1 FROM tasks WHERE id = $1 FOR UPDATE"
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY($1)"
 
 
@@ -76,24 +78,50 @@ async def postgresql_full(scene: Scene) -> None:
 @fault("deadlocks")
 async def deadlocks(scene: Scene) -> None:
     """Deadlocks forced: another session holds one of two tasks that a batch changes, and wants the other"""
+    before = await _deadlocks(scene)
     async with scene.stage.http() as http:
-        titles = [f"locked {scene.random.random()}" for _ in range(2)]
-        pair = [(await http.post("/tasks", json={"title": title})).json()["id"] for title in titles]
-        other = await asyncpg.connect(scene.stage.system.database_url("task_service"))
-        try:
-            async with other.transaction():
-                await other.execute("SELECT 1 FROM tasks WHERE id = $1 FOR UPDATE", pair[1])
-                changing = asyncio.gather(
-                    *(http.patch(f"/tasks/{task}", json={"description": "changed"}) for task in pair)
-                )
-                await asyncio.sleep(0.3)
-                await other.execute("SELECT 1 FROM tasks WHERE id = $1 FOR UPDATE", pair[0])
-        except asyncpg.DeadlockDetectedError:
-            scene.notes.append("the other session gave way")
-        finally:
-            await other.close()
-        answers = [answer.status_code for answer in await changing]
-        assert set(answers) <= {200, 202}, answers
+        titles = [f"locked {scene.random.random()}" for _ in range(3)]
+        tasks = [(await http.post("/tasks", json={"title": title})).json()["id"] for title in titles]
+        for _ in range(5):
+            await _in_each_others_way(scene, http, tasks)
+            if await _deadlocks(scene) > before:
+                return
+    raise AssertionError("no deadlock came about")
+
+
+async def _in_each_others_way(scene: Scene, http: httpx2.AsyncClient, tasks: list[str]) -> None:
+    """While a batch waits for the third task, changes of the first two gather for the next one."""
+    url = scene.stage.system.database_url("task_service")
+    holding, other = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        await _begin_with(holding, tasks[2])
+        await _begin_with(other, tasks[1])
+        changes = {"description": f"{scene.random.random()}"}
+        changing = [asyncio.create_task(http.patch(f"/tasks/{tasks[2]}", json=changes))]
+        await asyncio.sleep(0.3)
+        changing += [asyncio.create_task(http.patch(f"/tasks/{task}", json=changes)) for task in tasks[:2]]
+        await asyncio.sleep(0.3)
+        await holding.execute("ROLLBACK")
+        await asyncio.sleep(0.3)
+        with suppress(asyncpg.DeadlockDetectedError):  # either side may be the one that gives way
+            await other.execute(LOCK, tasks[0])
+    finally:
+        await holding.close()
+        await other.close()
+    answers = [answer.status_code for answer in await asyncio.gather(*changing)]
+    assert set(answers) <= {200, 202}, answers
+
+
+async def _begin_with(connection: "asyncpg.Connection[Any]", task: str) -> None:
+    await connection.execute("BEGIN")
+    await connection.execute(LOCK, task)
+
+
+async def _deadlocks(scene: Scene) -> int:
+    """As PostgreSQL counts them."""
+    query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    [row] = await scene.stage.system.fetch("task_service", query)
+    return int(row["deadlocks"])
 
 
 @fault("postgresql-two-minutes", times=1)

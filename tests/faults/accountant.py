@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -38,6 +39,10 @@ class Verdict:
     effects: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+
+    def lost_beside(self, forgiven: AbstractSet[str]) -> list[str]:
+        """What is lost of other kinds."""
+        return [one for one in self.lost if not one.startswith(tuple(f"('{kind}'" for kind in forgiven))]
 
 
 def judge(
@@ -127,12 +132,19 @@ class Accountant:
             found.setdefault(("text", job["title"]), []).append(str(job["_id"]))
         return found
 
-    async def settle(self, load: Load) -> Verdict:
-        """The verdict, once all is done and told and nothing moves any more, or two minutes are over."""
+    async def settle(self, load: Load, forgiven: AbstractSet[str]) -> Verdict:
+        """The verdict, once all is done and told, or nothing has moved for two minutes.
+
+        What is lost of `forgiven` kinds is told apart, and not waited for when no queue has it any more.
+        """
         end = monotonic() + SETTLED_WITHIN_SECONDS
         verdict, before = await self._verdict(load), None
-        while (verdict.lost or not await self._quiet() or verdict != before) and monotonic() < end:
+        while monotonic() < end:
+            if verdict == before and not verdict.lost_beside(forgiven) and await self._quiet():
+                break
             await asyncio.sleep(0.5)
+            if verdict != before:
+                end = monotonic() + SETTLED_WITHIN_SECONDS
             before, verdict = verdict, await self._verdict(load)
         await load.ask_operations()
         return await self._verdict(load)

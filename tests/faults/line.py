@@ -69,9 +69,9 @@ async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, li
                 line.ready_seconds = max(line.ready_seconds or 0, seconds)
         finally:
             line.notes += scene.notes
-    verdict = await accountant.settle(running)
+    verdict = await accountant.settle(running, scene.forgiven)
     _account(line, verdict, running, scene)
-    if verdict.lost and (unfinished := await accountant.unfinished(running.name)):
+    if line.lost and (unfinished := await accountant.unfinished(running.name)):
         line.wrong.append(f"texts not done: {unfinished}")
     _weigh(line, before, stage.memory())
     if line.ready_seconds is not None and line.ready_seconds > READY_WITHIN_SECONDS:
@@ -91,10 +91,9 @@ def _keep_logs(stage: Stage, line: Line) -> None:
 
 
 def _account(line: Line, verdict: Verdict, running: Load, scene: Scene) -> None:
-    forgiven = [one for one in verdict.lost if one.startswith(tuple(f"('{kind}" for kind in scene.forgiven))]
-    lost = [one for one in verdict.lost if one not in forgiven] if scene.forgiven else verdict.lost
+    lost = verdict.lost_beside(scene.forgiven)
     if scene.forgiven:
-        line.notes.append(f"{len(forgiven)} went with what was deleted")
+        line.notes.append(f"{len(verdict.lost) - len(lost)} went with what was deleted")
     line.accepted, line.effects = verdict.accepted, verdict.effects
     line.lost, line.doubled = len(lost), len(verdict.doubled)
     line.unknown = sum(count for status, count in running.statuses.items() if status >= 500)

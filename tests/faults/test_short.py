@@ -13,12 +13,10 @@ from tests.faults.suite import Opened
 
 SHORT = (
     "after-commit",
-    "after-answer",
     "connections-closed",
     "queue-deleted",
     "consumer-cancelled",
     "rabbitmq-kill",
-    "memory-alarm",
     "postgresql-cut",
     "mongodb-kill",
     "poison-kills",

@@ -11,6 +11,7 @@ from time import monotonic
 
 from infra.local.servers import mongodb_kind, start_test_servers
 from tests.faults import report, suite
+from tests.faults.line import Line
 
 
 def main() -> int:
@@ -23,16 +24,20 @@ def main() -> int:
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     print(f"{len(faults)} faults, seed {given.seed} (make faults SEED={given.seed})", flush=True)
     began = monotonic()
+
+    def tell(line: Line) -> None:
+        report.say(line)
+        report.write([line], suite.ORDER, given.seed, f"PostgreSQL 18, {mongodb_kind()}, Valkey")
+
     with TemporaryDirectory(prefix="faults.") as folder:
         servers = start_test_servers(Path(folder) / "servers")
         try:
-            lines = asyncio.run(suite.run(faults, servers, Path(folder), given.seed))
+            lines = asyncio.run(suite.run(faults, servers, Path(folder), given.seed, tell))
         finally:
             servers.stop()
     wrong = [line.name for line in lines if line.wrong]
     minutes = (monotonic() - began) / 60
     print(f"{len(lines)} lines in {minutes:.1f} min; short of the promise: {wrong or 'none'}")
-    report.write(lines, suite.ORDER, given.seed, f"PostgreSQL 18, {mongodb_kind()}, Valkey")
     return 1 if wrong else 0
 
 

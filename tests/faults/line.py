@@ -15,6 +15,7 @@ from tests.system import ROOT
 
 READY_WITHIN_SECONDS = 10.0
 MEMORY_GROWTH = 0.10
+LONGEST_SECONDS = 900.0
 LOGS = ROOT / ".conveyor" / "faults"
 
 
@@ -45,7 +46,7 @@ async def run_line(
     line = Line(fault.name, fault.says, times, broker)
     began = monotonic()
     try:
-        async with fault.around(stage):
+        async with asyncio.timeout(LONGEST_SECONDS), fault.around(stage):
             await _run(fault, stage, accountant, seed, line, least)
     except Exception as error:
         traceback.print_exc()

@@ -40,7 +40,10 @@ def cells(line: Line) -> list[str]:
 
 def say(line: Line) -> None:
     name, _, *rest = cells(line)
-    print(f"{name}: " + ", ".join(f"{title} {cell}" for title, cell in zip(COLUMNS[2:], rest, strict=True)))
+    print(
+        f"{name}: " + ", ".join(f"{title} {cell}" for title, cell in zip(COLUMNS[2:], rest, strict=True)),
+        flush=True,
+    )
 
 
 def write(lines: Iterable[Line], order: list[str], seed: int, stores: str, file: Path = FILE) -> None:

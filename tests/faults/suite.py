@@ -1,6 +1,7 @@
 """Runs lines one after another on one system; a line that fell short leaves the next one a new system."""
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from tests.faults.accountant import Accountant
 from tests.faults.line import Line, run_line
 from tests.faults.load import load
 from tests.faults.registry import FAULTS, Fault
-from tests.faults.report import say
 from tests.faults.stage import Stage
 
 GROUPS = (processes, broker, stores, poison, starting, delays, cluster, endurance)
@@ -33,19 +33,22 @@ def chosen(only: str) -> list[Fault]:
     return [FAULTS[name] for name in ORDER if name in names]
 
 
-async def run(faults: list[Fault], servers: Servers, folder: Path, seed: int) -> list[Line]:
+async def run(
+    faults: list[Fault], servers: Servers, folder: Path, seed: int, told: Callable[[Line], None]
+) -> list[Line]:
+    """The lines, each told as soon as it is there."""
     lines: list[Line] = []
     stage: Opened | None = None
     for fault in faults:
         if fault.cluster:
             lines.append(await _on_a_cluster(fault, servers, folder, seed))
+            told(lines[-1])
             continue
         stage = stage or await Opened.make(servers, folder)
         line = await run_line(
             fault, stage.stage, stage.accountant, seed, stage.version, times=fault.times, least=LEAST
         )
-        say(line)
-        sys.stdout.flush()
+        told(line)
         lines.append(line)
         if line.wrong:
             await stage.close()
@@ -63,7 +66,6 @@ async def _on_a_cluster(fault: Fault, servers: Servers, folder: Path, seed: int)
         line = await run_line(
             fault, opened.stage, opened.accountant, seed, version, times=fault.times, least=LEAST
         )
-        say(line)
         with suppress(httpx2.TransportError):  # a virtual host is not removed in a moment, and need not be
             await opened.close()
     return line

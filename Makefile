@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test check format bench examples demo demo-texts events desk story topology
+.PHONY: help run up down status logs clean-data test faults check format bench examples demo demo-texts events desk story topology
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -26,6 +26,9 @@ logs: ## follow the logs; of one service: make logs S=waste_service
 
 clean-data: ## remove all data of the servers, after asking
 	$(conveyor) clean-data $(if $(FORCE),--force)
+
+faults: ## break everything on real servers, 45 minutes; some: make faults ONLY=sigkill SEED=1
+	$(conveyor) faults $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 test: ## all tests, against servers of their own; some: make test ARGS="-k waste"
 	$(conveyor) test $(ARGS)

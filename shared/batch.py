@@ -23,8 +23,6 @@ from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES
 log = logging.getLogger(__name__)
 
 BATCH = 64
-LASTING = 50
-"""So many conflicts in a row are worth a line in the log."""
 FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
 MOST_STARTS = 3
@@ -112,9 +110,7 @@ class Batches:
 
     async def _settle_singly(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in random.sample(deliveries, len(deliveries)):
-            if delivery.lost:
-                continue  # it does not run, so it is no start
-            if not await self.is_deadly(delivery):
+            if not delivery.lost and not await self.is_deadly(delivery):  # what does not run has not started
                 await self._settle([delivery])
 
     async def is_deadly(self, delivery: Delivery) -> bool:
@@ -164,11 +160,8 @@ class Batches:
                 return
 
     async def _step_back(self, deliveries: Sequence[Delivery], conflicts: int) -> None:
-        """Others hold what these would change; who waits for them kills nobody, so it is no start meanwhile.
-
-        A process that died in MongoDB holds it until the server ends its transaction.
-        """
-        if conflicts == LASTING:
+        """Others hold what these would change (in MongoDB, for a while, the dead): who waits kills nobody."""
+        if conflicts == 50:  # a second or so
             log.warning("waiting for others' changes", extra={"fields": deliveries[0].identity})
         started = [delivery for delivery in deliveries if delivery.started]
         for delivery in started:

@@ -46,6 +46,13 @@ def user_of(url: str) -> str:
     return unquote(urlsplit(url).username or "guest")
 
 
+def hosts(url: str) -> list[str]:
+    """A URL for each host of one that lists several, with commas."""
+    parts = urlsplit(url)
+    user, at, places = parts.netloc.rpartition("@")
+    return [parts._replace(netloc=f"{user}{at}{place}").geturl() for place in places.split(",")]
+
+
 def named(url: str, name: str) -> str:
     """The URL with a name for the management page, and heartbeats that notice a dead peer soon."""
     return str(URL(url).update_query(heartbeat="10", name=name))
@@ -64,7 +71,7 @@ class Link:
         opened: Callable[[Channel], Awaitable[None]],
         lost: Callable[[Channel], None] = lambda channel: None,
     ):
-        self.url = named(url, name)
+        self.urls = [named(one, name) for one in hosts(url)]
         self.name = name
         self.opened = opened
         self.lost = lost
@@ -72,10 +79,13 @@ class Link:
         self.back = asyncio.Event()
 
     async def keep_open(self) -> None:
-        """Connect, and connect again whenever the connection is lost, until cancelled."""
+        """Connect, and connect again whenever the connection is lost, until cancelled.
+
+        To any of the hosts: the one that was lost may be gone for long.
+        """
         delay = 0.1
         while True:
-            connection = aiormq.Connection(self.url)
+            connection = aiormq.Connection(random.choice(self.urls))
             try:
                 async with asyncio.timeout(10):
                     await connection.connect(client_properties={"connection_name": self.name})
@@ -136,7 +146,9 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
-        return self.link.channel is not None and not self.link.channel.is_closed
+        """Whether the broker takes what is published: not while an alarm makes it block who publishes."""
+        channel = self.link.channel
+        return channel is not None and not channel.is_closed and not is_blocked(channel)
 
     def publish(
         self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties, *, mandatory: bool
@@ -235,6 +247,12 @@ class Publisher:
             sent.append(outgoing.confirmed)
         self.loop.call_later(CONFIRM_SECONDS, _expire, sent)
         return ChannelFrame(payload=b"".join(parts), should_close=False)
+
+
+def is_blocked(channel: Channel) -> bool:
+    """Whether the broker has said that it reads no more of this connection for now."""
+    unblocked: asyncio.Event = getattr(channel.connection, "_Connection__connection_unblocked")  # noqa: B009
+    return not unblocked.is_set()
 
 
 def _encoded(outgoing: _Outgoing, channel: Channel) -> bytes:

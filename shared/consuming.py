@@ -4,17 +4,20 @@ FastStream consumes, reconnects and describes (AsyncAPI). It hands over the raw 
 and acknowledging are the kernel's, by the batch. Every queue has a channel and a prefetch of its own.
 """
 
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
+from aio_pika import RobustConnection
 from aio_pika.abc import AbstractIncomingMessage
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.specification import AsyncAPI
+from yarl import URL
 
-from shared.bus import named
+from shared.bus import hosts, named
 from shared.handling import Handler
 from shared.health import JSON, Health, Page
 from shared.messages import Event, Message
@@ -31,7 +34,7 @@ class Consumer:
 
     def __init__(self, url: str, service: str, handlers: Mapping[str, Handler], take: Take, health: Health):
         self.broker = RabbitBroker(
-            named(url, f"{service} consumes"),
+            named(hosts(url)[0], f"{service} consumes"),
             apply_types=False,
             ack_policy=AckPolicy.MANUAL,
             graceful_timeout=1,  # whatever is in hand has been drained before
@@ -39,6 +42,7 @@ class Consumer:
             logger=None,
             specification_url="amqp://rabbitmq",
         )
+        self.broker._connection_kwargs["connection_class"] = _to_any_of(hosts(url))
         for queue, handler in handlers.items():
             self._subscribe(handler, queue, take)
         self.app = AsgiFastStream(
@@ -66,7 +70,12 @@ class Consumer:
         return 200, orjson.dumps(self.app.schema.to_specification().to_jsonable()), JSON
 
     async def start(self) -> None:
+        """Consume, each queue with its arguments and bindings: one that somebody deletes comes back whole."""
         await self.broker.start()
+        for subscriber in self.broker.subscribers:
+            queue: Any = getattr(subscriber, "_queue_obj", None)
+            for exchange, key in queue_for(queue.name).bindings:
+                await queue.bind(exchange, key)
 
     async def cancel(self) -> None:
         """Have no more delivered. FastStream's own stop drops what arrives while it waits for handlers."""
@@ -79,6 +88,22 @@ class Consumer:
 
     async def stop(self) -> None:
         await self.broker.stop()
+
+
+def _to_any_of(urls: list[str]) -> type[RobustConnection]:
+    """A connection that each time it connects goes to one of the hosts, whichever it was before."""
+
+    class Roaming(RobustConnection):
+        @property
+        def url(self) -> URL:
+            host = URL(random.choice(urls))
+            return self.first.with_host(host.host or "").with_port(host.port)
+
+        @url.setter
+        def url(self, first: URL) -> None:
+            self.first = first
+
+    return Roaming
 
 
 def _intake(handler: Handler, name: str, take: Take) -> Callable[[Any], Awaitable[None]]:

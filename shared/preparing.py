@@ -10,6 +10,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import random
 import signal
 import threading
 from collections import deque
@@ -103,8 +104,8 @@ class Preparing:
         self.batches = batches
         self.first: deque[Delivery] = deque()
         self.bulk: deque[Delivery] = deque()
-        self.returned: deque[Delivery] = deque()
-        self.suspects: deque[Delivery] = deque()
+        self.returned: list[Delivery] = []
+        self.suspects: list[Delivery] = []
         self.running: dict[asyncio.Task[None], Delivery] = {}
         self.stopping = False
 
@@ -146,9 +147,9 @@ class Preparing:
         if any(delivery.suspect for delivery in under_way):
             return None
         if self.returned:
-            return self.returned.popleft()
+            return _any_of(self.returned)
         if self.suspects:
-            return None if under_way else self.suspects.popleft()
+            return None if under_way else _any_of(self.suspects)
         in_bulk = sum(delivery.handler.bulk for delivery in under_way)
         if self.bulk and (not self.first or in_bulk < self.half):
             return self.bulk.popleft()
@@ -220,3 +221,8 @@ class Preparing:
             work.compute = compute
             work.send_now = lambda command: self.batches.outbox.send([delivery.saying(command)])
             return await delivery.handler.prepare(delivery.message, work)
+
+
+def _any_of(returned: list[Delivery]) -> Delivery:
+    """By chance: kills from outside must not hit one and the same each time."""
+    return returned.pop(random.randrange(len(returned)))

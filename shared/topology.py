@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection
 from pamqp.common import FieldTable
 
+from shared.bus import hosts
 from shared.messages import EVENTS, REQUESTS, Command, Event, Query, Request
 
 EVENTS_EXCHANGE = "events"
@@ -82,14 +84,18 @@ def request_of(queue: str) -> type[Request[Any]] | None:
 
 
 def queue_for(name: str) -> Queue:
-    """The queue of a command, a query, or of an event as one consumer hears it."""
+    """The queue of a command, a query, or of an event as one consumer hears it.
+
+    A classic queue is faster and lives on one node: in a cluster nobody can consume while that node is away,
+    so there `QUERY_QUEUES=quorum` belongs into the environment of all processes and of topology.
+    """
     request = request_of(name)
     if name == DEAD_LETTERS:
         return Queue(DEAD_LETTERS, {"x-queue-type": "quorum"}, ((DEAD_LETTERS, ""),))
     if request is None:
         return work_queue(name, (EVENTS_EXCHANGE, name.partition(".on.")[2]))
     if issubclass(request, Query):
-        return Queue(name, {"x-queue-type": "classic"})
+        return Queue(name, {"x-queue-type": os.environ.get("QUERY_QUEUES", "classic")})
     return work_queue(name)
 
 
@@ -178,12 +184,20 @@ async def main() -> None:
     load_contracts()
     url = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
     recent = os.environ.get("EVENTS_RECENT", "on") == "on"
-    connection = await aiormq.connect(url, client_properties={"connection_name": "topology"})
+    connection = await _any_of(hosts(url))
     try:
         for line in await declare(connection, recent=recent):
             print(f"Not as declared: {line}. Its service waits for that.", file=sys.stderr)
     finally:
         await connection.close()
+
+
+async def _any_of(urls: list[str]) -> AbstractConnection:
+    *others, last = urls
+    for url in others:
+        with suppress(aiormq.exceptions.AMQPError, OSError):
+            return await aiormq.connect(url, client_properties={"connection_name": "topology"})
+    return await aiormq.connect(last, client_properties={"connection_name": "topology"})
 
 
 def _reason(error: Exception) -> str:

@@ -55,6 +55,8 @@ class System:
     replicas: list[Replica] = field(default_factory=list)
     ports: Ports = field(default_factory=Ports)
     migrated: set[str] = field(default_factory=set)
+    everybody: dict[str, str] = field(default_factory=dict)
+    """More of the environment of every process, and of what runs once."""
     valkey_database: int = field(default_factory=lambda: next(_valkey_databases))
 
     async def create(self, **topology: str) -> None:
@@ -146,7 +148,13 @@ class System:
     async def run_once(self, module: str, *arguments: str, **environment: str) -> None:
         log = self.folder / f"{self.name}.{module}.log"
         command = [sys.executable, "-m", module, *arguments]
-        step = Process(module, command, log=Log(log), environment=_environment() | environment, folder=ROOT)
+        step = Process(
+            module,
+            command,
+            log=Log(log),
+            environment=_environment() | self.everybody | environment,
+            folder=ROOT,
+        )
         step.start()
         await eventually(_async(lambda: step.exit_code is not None), f"{module} has ended")
         assert step.exit_code == 0, log.read_text()[-3000:]
@@ -216,7 +224,7 @@ class System:
             own["GATEWAY_VALKEY_URL"] = self.servers.valkey.url(self.valkey_database)
         else:
             own[f"{prefix}_DATABASE_URL"] = self.database_url(service)
-        return _environment() | {"BLOBS_URL": self.blobs.as_uri()} | own | given
+        return _environment() | {"BLOBS_URL": self.blobs.as_uri()} | self.everybody | own | given
 
 
 def user_of(service: str) -> str:

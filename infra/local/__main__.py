@@ -123,6 +123,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "logs": lambda: following.follow(CLONE, arguments),
         "clean-data": lambda: clean_data("--force" in arguments),
         "test": lambda: _become(["-m", "pytest", *(arguments or ALL_TESTS)]),
+        "faults": lambda: _become(["-m", "tests.faults", *arguments]),
         "bench": lambda: _become(["-m", "benchmarks", *arguments]),
         "check": check,
         "format": format_code,

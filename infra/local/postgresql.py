@@ -93,6 +93,10 @@ class PostgreSQL:
         """The address of a database for its user."""
         return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{self.port}/{name}"
 
+    def superuser_url(self) -> str:
+        """For whoever wants to see or break what services do."""
+        return self.url("postgres", "postgres", self._password)
+
     def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, nothing committed is lost."""
         self.process.thaw()

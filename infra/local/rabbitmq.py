@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -129,6 +130,11 @@ class RabbitMQ:
     def thaw(self) -> None:
         """Undo `freeze`."""
         self.process.thaw()
+
+    def control(self, *words: str) -> None:
+        """What `rabbitmqctl` does with these words."""
+        command = [str(installation.scripts_folder() / "rabbitmqctl"), *words]
+        subprocess.run(command, env=self.process.environment, check=True, capture_output=True)
 
     def _management_answers(self) -> bool:
         request = urllib.request.Request(f"{self.management_url}/api/whoami")

@@ -10,8 +10,9 @@ from aiormq.channel import Channel
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
-from shared.bus import BrokerAway, Publisher, Unsendable
-from tests.system import System, eventually
+from infra.local.servers import Servers
+from shared.bus import BrokerAway, Publisher, Unsendable, hosts
+from tests.system import System, _async, eventually
 
 
 def properties(message_id: str | None = None) -> Basic.Properties:
@@ -135,6 +136,41 @@ async def test_without_a_connection_publishing_fails_at_once() -> None:
 
     with pytest.raises(BrokerAway):
         await publisher.publish("", "q", b"", properties(), mandatory=True)
+
+
+async def test_under_an_alarm_publishing_fails_at_once_and_afterwards_it_goes_on(
+    servers: Servers, publisher: Publisher, queue: str
+) -> None:
+    await publisher.publish("", queue, b"x", properties(), mandatory=True)  # who never did is not told
+    await asyncio.to_thread(servers.rabbitmq.control, "set_vm_memory_high_watermark", "0.00001")
+    try:
+        stuck = publisher.publish("", queue, b"x", properties(), mandatory=True)  # the broker says it then
+        await eventually(_async(lambda: not publisher.connected), "the broker has said that it blocks")
+        with pytest.raises(BrokerAway):
+            await publisher.publish("", queue, b"x", properties(), mandatory=True)
+    finally:
+        await asyncio.to_thread(servers.rabbitmq.control, "set_vm_memory_high_watermark", "0.4")
+    await eventually(_async(lambda: publisher.connected), "the broker takes messages again")
+    await asyncio.wait([stuck])
+
+    await publisher.publish("", queue, b"x", properties(), mandatory=True)
+
+
+def test_each_host_of_a_list_has_a_url_of_its_own() -> None:
+    assert hosts("amqp://a:b%40c@one:1,two:2/v") == ["amqp://a:b%40c@one:1/v", "amqp://a:b%40c@two:2/v"]
+    assert hosts("amqp://one/") == ["amqp://one/"]
+
+
+async def test_a_service_told_of_several_hosts_finds_the_one_that_is_there(system: System) -> None:
+    nowhere = f"127.0.0.1:{system.ports.choose_any()}"
+    url = system.broker_url("task_service").replace("@", f"@{nowhere},")
+
+    replica = await system.start("task_service", rabbitmq_url=url)
+    gateway = await system.start("gateway", rabbitmq_url=url.replace("task_service", "gateway"))
+
+    async with system.http(gateway) as http:
+        assert (await http.post("/tasks", json={"title": "by any host"})).status_code == 201
+    assert replica.process.exit_code is None
 
 
 async def test_connections_closed_on_the_page_come_back_and_publishing_goes_on(

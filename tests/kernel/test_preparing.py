@@ -274,3 +274,14 @@ async def test_a_killed_worker_leaves_no_process_behind(system: System, amqp: Cl
     os.kill(replica.process.pid, signal.SIGKILL)
 
     await until_gone(processes)
+
+
+def test_what_a_crash_brought_back_begins_in_no_fixed_order() -> None:
+    """Whatever kills the worker from outside would be charged to the same message each time."""
+    firsts = set()
+    for _ in range(100):
+        made = preparing(returned=3)
+        order = list(made.returned)
+        firsts.add(order.index(made._next()))  # type: ignore[arg-type]
+
+    assert firsts == {0, 1, 2}

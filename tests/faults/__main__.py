@@ -1,0 +1,45 @@
+"""`python -m tests.faults [--only a,b] [--seed n]`: break everything, and write docs/reliability.md."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from random import randrange
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+from infra.local.servers import mongodb_kind, start_test_servers
+from tests.faults import report, suite
+from tests.faults.line import Line
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument("--only", default="", help="names of faults, with commas")
+    parser.add_argument("--seed", type=int, default=randrange(10**6))
+    given = parser.parse_args()
+    faults = suite.chosen(given.only)
+    for chatty in ("aiormq", "aio_pika", "asyncio"):  # they tell of every lost connection
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    print(f"{len(faults)} faults, seed {given.seed} (make faults SEED={given.seed})", flush=True)
+    began = monotonic()
+
+    def tell(line: Line) -> None:
+        report.say(line)
+        report.write([line], suite.ORDER, given.seed, f"PostgreSQL 18, {mongodb_kind()}, Valkey")
+
+    with TemporaryDirectory(prefix="faults.") as folder:
+        servers = start_test_servers(Path(folder) / "servers")
+        try:
+            lines = asyncio.run(suite.run(faults, servers, Path(folder), given.seed, tell))
+        finally:
+            servers.stop()
+    wrong = [line.name for line in lines if line.wrong]
+    minutes = (monotonic() - began) / 60
+    print(f"{len(lines)} lines in {minutes:.1f} min; short of the promise: {wrong or 'none'}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

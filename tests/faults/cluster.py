@@ -1,0 +1,141 @@
+"""A RabbitMQ of three nodes on this machine: a node killed under load, then, after its return, another.
+
+Clients are given all three hosts, and move over by themselves.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from infra.local import installation
+from infra.local.logs import Log
+from infra.local.passwords import private_folder, write_private
+from infra.local.ports import Ports
+from infra.local.processes import Process
+from infra.local.rabbitmq import RabbitMQ, User
+from tests.faults.registry import Scene, fault
+
+NODES = 3
+FORMATION = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = node1@localhost
+cluster_formation.classic_config.nodes.2 = node2@localhost
+cluster_formation.classic_config.nodes.3 = node3@localhost
+cluster_partition_handling = pause_minority
+"""
+
+
+class _Theirs(Process):
+    """The epmd that all nodes share lives as long as the cluster, not as a node."""
+
+    def start(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+
+class Node(RabbitMQ):
+    """One of three."""
+
+    def __init__(
+        self,
+        number: int,
+        cookie: str,
+        directory: Path,
+        epmd_port: int,
+        ports: Ports,
+        users: Mapping[str, User],
+    ):
+        super().__init__(
+            directory / f"node{number}",
+            port=ports.choose_any(),
+            management_port=ports.choose_any(),
+            distribution_port=ports.choose_any(),
+            epmd_port=epmd_port,
+            users=users,
+        )
+        self.number = number
+        self.cookie = cookie
+        self.epmd = _Theirs("epmd", [], log=self.epmd.log, folder=self.directory)
+
+    def _configure(self) -> None:
+        private_folder(self.directory / "home")
+        cookie = self.directory / "home" / ".erlang.cookie"
+        if not cookie.exists():
+            write_private(cookie, self.cookie)
+            cookie.chmod(0o400)
+        super()._configure()
+        configuration = self.directory / "rabbitmq.conf"
+        write_private(configuration, configuration.read_text() + FORMATION)
+
+    def _environment(self, scripts: Path) -> dict[str, str]:
+        return super()._environment(scripts) | {"RABBITMQ_NODENAME": f"node{self.number}@localhost"}
+
+
+class Cluster:
+    """Three nodes, in place of one server."""
+
+    def __init__(self, directory: Path, users: Mapping[str, User]):
+        self.users = users
+        self.ports = Ports()
+        epmd_port, cookie = self.ports.choose_any(), secrets.token_hex(20)
+        self.nodes = [Node(n, cookie, directory, epmd_port, self.ports, users) for n in range(1, NODES + 1)]
+        private_folder(directory)
+        command = [installation.epmd(), "-port", str(epmd_port), "-address", "127.0.0.1"]
+        self.epmd = Process("epmd", command, log=Log(directory / "epmd.log"), folder=directory)
+
+    def start(self) -> None:
+        self.epmd.start()
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            node.wait_ready()
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.process.ask_to_end()
+        for node in self.nodes:
+            node.stop()
+        self.epmd.end(1)
+        self.ports.release()
+
+    def url(self, user: str) -> str:
+        """With all hosts."""
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        who = urlsplit(self.nodes[0].url(user)).netloc.rpartition("@")[0]
+        return f"amqp://{who}@{hosts}/"
+
+    @property
+    def management_url(self) -> str:
+        """Of a node that runs."""
+        return next(node.management_url for node in self.nodes if node.process.pid and node.answers())
+
+
+@contextmanager
+def cluster_of_three(directory: Path, users: Mapping[str, User]) -> Iterator[Cluster]:
+    cluster = Cluster(directory, users)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@fault("cluster-node-killed", times=1, cluster=True)
+async def cluster_node_killed(scene: Scene) -> None:
+    """Three nodes: one killed under load, then, after its return, another: clients move over by themselves"""
+    cluster = cast(Cluster, scene.stage.servers.rabbitmq)
+    for node in scene.random.sample(cluster.nodes, 2):
+        await asyncio.to_thread(node.kill)
+        seconds = await scene.stage.until_ready()
+        scene.notes.append(f"{seconds:.1f} s without node {node.number}")
+        assert seconds < 30, f"ready after {seconds:.0f} s without node {node.number}"
+        await asyncio.sleep(3)
+        await asyncio.to_thread(node.start)
+        await asyncio.to_thread(node.wait_ready)
+        await scene.stage.until_ready()

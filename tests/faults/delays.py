@@ -1,0 +1,98 @@
+"""The delay levels: what is tried again later comes back in time, whatever is in the same level."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import aio_pika
+from aiormq.exceptions import AMQPError
+
+from shared.topology import RETURNS, delay_exchange
+from tests.faults.broker import restart
+from tests.faults.registry import Scene, fault
+from tests.faults.stage import Stage
+from tests.system import eventually
+
+LATE_SECONDS = 2.0
+NOWHERE = 40
+
+
+async def _interleaved(scene: Scene, levels: tuple[int, ...], broken: bool) -> None:
+    stage, name = scene.stage, f"delayed.{scene.random.random()}"
+    arrived: dict[str, datetime] = {}
+    due: dict[str, datetime] = {}
+    arguments = {"x-queue-type": "quorum"}
+    await stage.management(
+        "PUT", f"/api/queues/{{vhost}}/{name}", json={"durable": True, "arguments": arguments}
+    )
+    await stage.management(
+        "POST", f"/api/bindings/{{vhost}}/e/{RETURNS}/q/{name}", json={"routing_key": name}
+    )
+    async with await aio_pika.connect(stage.any_broker_url()) as connection:
+        channel = await connection.channel()
+        for number, seconds in enumerate(levels * 5):
+            exchange = await channel.get_exchange(delay_exchange(seconds), ensure=False)
+            message = aio_pika.Message(
+                b"", message_id=f"{number}", delivery_mode=aio_pika.DeliveryMode.PERSISTENT
+            )
+            due[f"{number}"] = datetime.now(UTC) + timedelta(seconds=seconds)
+            await exchange.publish(message, name)
+    back = datetime.now(UTC)
+    if broken:
+        await restart(scene, "kill")
+        back = datetime.now(UTC)
+    while not await _all(arrived, due):  # a queue may take a moment to have a leader again
+        with suppress(AMQPError, OSError):
+            await _take(stage, name, arrived, due)
+    late = {one: (arrived[one] - max(due[one], back)).total_seconds() for one in due}
+    early = min((arrived[one] - due[one]).total_seconds() for one in due)
+    scene.notes.append(f"{early:+.2f} to {max(late.values()):+.2f} s")
+    assert early >= 0, f"{-early:.2f} s too early"
+    assert max(late.values()) <= LATE_SECONDS, f"{max(late.values()):.1f} s late"
+
+
+async def _take(stage: Stage, name: str, arrived: dict[str, datetime], due: dict[str, datetime]) -> None:
+    async with await aio_pika.connect(stage.any_broker_url(), timeout=5) as connection:
+        queue = await (await connection.channel()).get_queue(name)
+
+        async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            arrived[message.message_id or ""] = datetime.now(UTC)
+            await message.ack()
+
+        await queue.consume(take)
+        await eventually(lambda: _all(arrived, due), "all came back", 100)
+        await queue.delete(if_unused=False, if_empty=False)
+
+
+async def _all(arrived: dict[str, datetime], due: dict[str, datetime]) -> bool:
+    return arrived.keys() >= due.keys()
+
+
+@fault("delays", times=1)
+async def delays(scene: Scene) -> None:
+    """Copies delayed by 1, 60 and 10 s, interleaved, come back when they are due, at most 2 s late"""
+    await _interleaved(scene, (1, 60, 10), broken=False)
+
+
+@fault("delays-broken")
+async def delays_broken(scene: Scene) -> None:
+    """The same with 1 and 10 s while RabbitMQ is killed: at most 2 s after it is back"""
+    await _interleaved(scene, (1, 10), broken=True)
+
+
+@fault("delays-to-nowhere")
+async def delays_to_nowhere(scene: Scene) -> None:
+    """Forty copies for a queue that no longer exists end in the dead letters, and hold up nobody"""
+    name = f"nowhere.{scene.random.random()}"
+    async with await aio_pika.connect(scene.stage.any_broker_url()) as connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(delay_exchange(1), ensure=False)
+        for number in range(NOWHERE):
+            await exchange.publish(aio_pika.Message(b"", message_id=f"{name} {number}"), name)
+    await _interleaved(scene, (1,), broken=False)
+
+    async def dead() -> bool:
+        letters = await scene.stage.system.get_messages("dead_letters", 10_000)
+        found = {one["properties"].get("message_id") for one in letters}
+        return {f"{name} {number}" for number in range(NOWHERE)} <= found
+
+    await eventually(dead, "all forty are dead letters", 30)

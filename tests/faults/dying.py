@@ -1,0 +1,76 @@
+"""Starts a service that dies at a chosen place: `python -m tests.faults.dying task_service FOLDER`.
+
+A file in the folder, named `<service>.<place>`, arms it; it is removed first, so that the process dies of it
+once. A title that begins with `raises` breaks its handler each time, one with `kills` its process.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from shared.batch import Batches
+from shared.delivery import Delivery, Unsettled
+from shared.journal import Outbox
+
+PLACES = ("after-commit", "after-publish", "after-answer", "in-batch")
+
+
+def arm(service: str, folder: Path) -> None:
+    def die_at(place: str) -> None:
+        armed = folder / f"{service}.{place}"
+        if armed.exists():
+            armed.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    finish, clear, acknowledge, execute = (
+        Batches._finish,
+        Outbox.clear,
+        Unsettled.acknowledge,
+        Batches._execute,
+    )
+
+    async def _finish(self: Batches, batch: Any, seconds: float) -> None:
+        if batch.said:
+            die_at("after-commit")
+        await finish(self, batch, seconds)
+
+    async def _clear(self: Outbox) -> None:
+        if self.arrived:
+            die_at("after-publish")
+        await clear(self)
+
+    async def _acknowledge(self: Unsettled, deliveries: Any) -> None:
+        deliveries = list(deliveries)
+        if deliveries and (folder / f"{service}.after-answer").exists():
+            await asyncio.sleep(0.1)  # the answers leave with this turn of the loop
+            die_at("after-answer")
+        await acknowledge(self, deliveries)
+
+    async def _execute(self: Batches, delivery: Delivery, transaction: Any, batch: Any) -> None:
+        if batch.settled:
+            die_at("in-batch")
+        if b'"kills' in delivery.raw.body:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if b'"raises' in delivery.raw.body:
+            delivery.handler = replace(delivery.handler, function=_break)
+        await execute(self, delivery, transaction, batch)
+
+    Batches._finish = _finish  # type: ignore[method-assign]
+    Outbox.clear = _clear  # type: ignore[method-assign]
+    Unsettled.acknowledge = _acknowledge  # type: ignore[method-assign]
+    Batches._execute = _execute  # type: ignore[method-assign]
+
+
+async def _break(*_: Any) -> None:
+    raise RuntimeError("Told to break.")
+
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    arm(name, Path(sys.argv.pop(1)))
+    importlib.import_module(f"{name}.main").main()

@@ -1,0 +1,57 @@
+"""Very many messages, very many lost connections: nothing grows, nothing is left over."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from tests.faults.registry import Scene, fault
+from tests.faults.stage import Stage
+from tests.system import eventually
+
+MESSAGES = 200_000
+RECONNECTS = 100
+AT_A_TIME = 10
+CLOSE_ALL = f"""[begin
+  [rabbit_networking:close_connection(One, "forced") || One <- rabbit_networking:connections()],
+  timer:sleep(1000)
+end || _ <- lists:seq(1, {AT_A_TIME})]."""
+
+
+@fault("endurance-messages", times=1)
+async def many_messages(scene: Scene) -> None:
+    """200,000 commands through the queues"""
+    await scene.load.burst(MESSAGES, "task")
+
+
+@fault("endurance-reconnects", times=1)
+async def many_reconnects(scene: Scene) -> None:
+    """100 forced reconnects: one consumer a subscription, no connection or channel left over"""
+    before = await _held(scene.stage)
+    for _ in range(RECONNECTS // AT_A_TIME):
+        await asyncio.to_thread(scene.stage.servers.rabbitmq.control, "eval", CLOSE_ALL)
+    await scene.stage.until_ready()
+    settled = await eventually(lambda: _as_before(scene.stage, before), "connections are as before", 60)
+    assert settled
+    queues = await scene.stage.management("GET", "/api/queues/{vhost}?columns=name,consumers")
+    several = {one["name"]: one["consumers"] for one in queues if one.get("consumers", 0) > 1}
+    assert not several, f"more than one consumer: {several}"
+
+
+async def _held(stage: Stage) -> Counter[str]:
+    """Connections and their channels, by what they are called."""
+
+    async def listed() -> list[dict[str, Any]]:
+        found = await stage.management("GET", "/api/connections")
+        return [one for one in found if one.get("vhost") == stage.system.name and one.get("channels")]
+
+    held: Counter[str] = Counter()
+    for one in await eventually(listed, "connections are listed", 30):
+        name = one.get("client_properties", {}).get("connection_name", "")
+        if one["user"] != "operator":
+            held[f"{name} connections"] += 1
+            held[f"{name} channels"] += one["channels"]
+    return held
+
+
+async def _as_before(stage: Stage, before: Counter[str]) -> bool:
+    return await _held(stage) == before

@@ -1,0 +1,111 @@
+"""One fault, as often as it says, under load: a line of the report."""
+
+import asyncio
+import shutil
+import traceback
+from dataclasses import dataclass, field
+from random import Random
+from time import monotonic
+
+from tests.faults.accountant import Accountant, Verdict
+from tests.faults.load import Load, load
+from tests.faults.registry import Fault, Scene
+from tests.faults.stage import Stage
+from tests.system import ROOT
+
+READY_WITHIN_SECONDS = 10.0
+MEMORY_GROWTH = 0.10
+LONGEST_SECONDS = 900.0
+LOGS = ROOT / ".conveyor" / "faults"
+
+
+@dataclass
+class Line:
+    """What came of one fault. `wrong` is empty when it is as promised."""
+
+    name: str
+    says: str
+    times: int
+    broker: str
+    accepted: int = 0
+    effects: int = 0
+    lost: int = 0
+    doubled: int = 0
+    unknown: int = 0
+    """Answers with 5xx."""
+    ready_seconds: float | None = None
+    memory: float | None = None
+    """Growth of the process that grew most, of those that lived all the time; 0.1 is 10 %."""
+    notes: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+async def run_line(
+    fault: Fault, stage: Stage, accountant: Accountant, seed: int, broker: str, *, times: int, least: int
+) -> Line:
+    line = Line(fault.name, fault.says, times, broker)
+    began = monotonic()
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS), fault.around(stage):
+            await _run(fault, stage, accountant, seed, line, least)
+    except Exception as error:
+        traceback.print_exc()
+        line.wrong.append(f"{type(error).__name__}: {error}"[:300])
+    if line.wrong:
+        _keep_logs(stage, line)
+    line.notes.insert(0, f"{monotonic() - began:.0f} s")
+    return line
+
+
+async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, line: Line, least: int) -> None:
+    random = Random(f"{seed} {fault.name}")
+    before = stage.memory()
+    async with load(stage, f"{fault.name}-{seed}", random.getrandbits(32), least) as running:
+        scene = Scene(stage, running, accountant, random)
+        try:
+            for _ in range(line.times):
+                await asyncio.sleep(random.uniform(0.2, 1.5))
+                await fault.strike(scene)
+                seconds = await stage.until_ready()
+                line.ready_seconds = max(line.ready_seconds or 0, seconds)
+        finally:
+            line.notes += scene.notes
+    verdict = await accountant.settle(running, scene.forgiven)
+    _account(line, verdict, running, scene)
+    if line.lost and (unfinished := await accountant.unfinished(running.name)):
+        line.wrong.append(f"texts not done: {unfinished}")
+    _weigh(line, before, stage.memory())
+    if line.ready_seconds is not None and line.ready_seconds > READY_WITHIN_SECONDS:
+        line.wrong.append(f"ready again after {line.ready_seconds:.1f} s only")
+
+
+def _keep_logs(stage: Stage, line: Line) -> None:
+    """What the processes and servers wrote, for whoever wants to know why."""
+    folder = LOGS / line.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    mine = stage.folder.glob(f"{stage.system.name}.*.log*")
+    servers = (stage.folder / "servers").glob("*/*.log")
+    for log in [*mine, *servers]:
+        shutil.copy(log, folder)
+    line.notes.append(f"logs in {folder.relative_to(ROOT)}")
+
+
+def _account(line: Line, verdict: Verdict, running: Load, scene: Scene) -> None:
+    lost = verdict.lost_beside(scene.forgiven)
+    if scene.forgiven:
+        line.notes.append(f"{len(verdict.lost) - len(lost)} went with what was deleted")
+    line.accepted, line.effects = verdict.accepted, verdict.effects
+    line.lost, line.doubled = len(lost), len(verdict.doubled)
+    line.unknown = sum(count for status, count in running.statuses.items() if status >= 500)
+    line.wrong += [f"lost: {one}" for one in lost[:3]] + [f"doubled: {one}" for one in verdict.doubled[:3]]
+    line.wrong += [f"refused: {one} ({times} times)" for one, times in running.refused.items()]
+
+
+def _weigh(line: Line, before: dict[tuple[str, int], int], after: dict[tuple[str, int], int]) -> None:
+    grown = {one: after[one] / before[one] - 1 for one in before.keys() & after.keys() if before[one]}
+    if not grown:
+        return
+    (name, _), line.memory = max(grown.items(), key=lambda one: one[1])
+    if line.memory > MEMORY_GROWTH:
+        line.wrong.append(f"{name} takes {line.memory:.0%} more memory")

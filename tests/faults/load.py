@@ -1,0 +1,221 @@
+"""Mixed commands with known ids, by every way in; each is repeated until its fate is known.
+
+Accepted is what was answered with 2xx or confirmed by the broker. A 5xx and a lost connection say nothing:
+the command is sent again with its key, and must end as one effect. What had no key of its own takes the one
+that its 5xx names; after a lost connection it has none, so it may have happened, once.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from time import monotonic
+from typing import Any, Literal
+
+import aio_pika
+import httpx2
+from aiormq.exceptions import AMQPError
+
+from tests.faults.stage import ORGANIZATION, Stage
+
+Kind = Literal["task", "waste", "text"]
+Way = Literal["awaited", "keyed", "async", "queue"]
+QUEUES: dict[Kind, str] = {
+    "task": "tasks.create_task",
+    "waste": "waste.generate_waste",
+    "text": "texts.submit_text",
+}
+PATHS: dict[Kind, str] = {
+    "task": "/tasks",
+    "waste": f"/waste/organizations/{ORGANIZATION}/waste",
+    "text": "/texts",
+}
+UNKNOWN_AT_MOST_SECONDS = 120.0
+BURST = 100
+_amounts = count(1)
+
+
+@dataclass(eq=False)
+class Fact:
+    """One command: by what it is known in the stores and in events, and what its sender knows of it."""
+
+    kind: Kind
+    label: str
+    accepted: bool = False
+    fate_known: bool = False
+    operation: str = ""
+    ids: set[str] = field(default_factory=set)
+    """What its effect is called in the answers: more than one is a doubled effect."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        if self.kind == "task":
+            return {"title": self.label}
+        if self.kind == "waste":
+            return {"amounts": {"glass": self.label}}
+        return {"title": self.label, "text": f"A text called {self.label}. It has two sentences."}
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The command as it is typed into its queue."""
+        return self.body | ({"organization": ORGANIZATION} if self.kind == "waste" else {})
+
+
+class Load:
+    """What was sent during one fault, and what came of it as far as senders can tell."""
+
+    def __init__(self, stage: Stage, name: str, seed: int, pause: float = 0.05):
+        self.stage = stage
+        self.name = name
+        self.random = Random(seed)
+        self.pause = pause
+        self.facts: list[Fact] = []
+        self.statuses: Counter[int] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.slowest_503 = 0.0
+        self.stopped = False
+
+    @property
+    def accepted(self) -> int:
+        return sum(fact.accepted for fact in self.facts)
+
+    def new(self, kind: Kind | None = None) -> Fact:
+        """A command that nobody has sent before. Texts are the slowest to do, so they are the fewest."""
+        kind = kind or self.random.choices(("task", "waste", "text"), (20, 10, 1))[0]
+        number = len(self.facts)
+        label = f"{next(_amounts) / 1000:.3f}" if kind == "waste" else f"{self.name}.{number}"
+        fact = Fact(kind, label)
+        self.facts.append(fact)
+        return fact
+
+    async def by_rest(self, way: Way) -> None:
+        async with self.stage.http() as http:
+            while not self.stopped:
+                await self._until_known(http, self.new(), way)
+                await asyncio.sleep(self.pause * self.random.uniform(0.5, 1.5))
+
+    async def _until_known(self, http: httpx2.AsyncClient, fact: Fact, way: Way) -> None:
+        headers = {} if way == "awaited" else {"idempotency-key": f'"{fact.label}"'}
+        if way == "async":
+            headers["prefer"] = "respond-async"
+        end = monotonic() + UNKNOWN_AT_MOST_SECONDS
+        while not fact.fate_known and monotonic() < end:
+            began = monotonic()
+            try:
+                answer = await http.post(PATHS[fact.kind], json=fact.body, headers=headers)
+            except httpx2.TransportError:
+                if way == "awaited":
+                    return
+                await asyncio.sleep(0.1)
+                continue
+            self._note(fact, answer, monotonic() - began)
+            if not fact.fate_known:
+                headers["idempotency-key"] = answer.headers.get("idempotency-key", f'"{fact.label}"')
+                await asyncio.sleep(0.1)
+
+    def _note(self, fact: Fact, answer: httpx2.Response, seconds: float) -> None:
+        self.statuses[answer.status_code] += 1
+        if answer.is_success:
+            fact.accepted = fact.fate_known = True
+            self._take_id(fact, answer)
+        elif answer.is_server_error:
+            self.slowest_503 = max(self.slowest_503, seconds)
+        else:
+            fact.fate_known = True
+            self.refused[f"{answer.status_code} {answer.text[:200]}"] += 1
+
+    @staticmethod
+    def _take_id(fact: Fact, answer: httpx2.Response) -> None:
+        place = answer.headers.get("location", "")
+        if place.startswith("/operations/"):
+            fact.operation = place
+        else:
+            fact.ids.add(answer.json()["id"])
+
+    async def by_queue(self) -> None:
+        """As a careful AMQP program does it: what was not confirmed goes again under its message id."""
+        unconfirmed: Fact | None = None
+        while not self.stopped or unconfirmed:
+            try:
+                async with await aio_pika.connect(self.stage.any_broker_url(), timeout=5) as connection:
+                    channel = await connection.channel(on_return_raises=True)
+                    while not self.stopped or unconfirmed:
+                        unconfirmed = unconfirmed or self.new()
+                        await self.publish(channel, unconfirmed)
+                        unconfirmed = None
+                        await asyncio.sleep(self.pause * self.random.uniform(0.5, 1.5))
+            except (AMQPError, OSError, RuntimeError, TimeoutError, asyncio.CancelledError):
+                if task_is_cancelled():
+                    raise
+                await asyncio.sleep(0.2)
+
+    async def publish(self, channel: aio_pika.abc.AbstractChannel, fact: Fact, seconds: float = 5) -> None:
+        """Publish once, persistent, mandatory and confirmed, under the label as message id."""
+        message = aio_pika.Message(
+            json.dumps(fact.message).encode(),
+            message_id=fact.label,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+        async with asyncio.timeout(seconds):
+            await channel.default_exchange.publish(message, QUEUES[fact.kind], mandatory=True)
+        fact.accepted = fact.fate_known = True
+
+    async def burst(self, number: int, kind: Kind | None = None) -> None:
+        """So many at once by queue, each until it is confirmed."""
+        waiting = [self.new(kind) for _ in range(number)]
+        while waiting:
+            with suppress(AMQPError, OSError, RuntimeError, TimeoutError):
+                async with await aio_pika.connect(self.stage.any_broker_url(), timeout=5) as connection:
+                    channel = await connection.channel(on_return_raises=True)
+                    for begin in range(0, number, BURST):
+                        part = [fact for fact in waiting[begin : begin + BURST] if not fact.accepted]
+                        await asyncio.gather(*(self.publish(channel, fact, 30) for fact in part))
+            waiting = [fact for fact in waiting if not fact.accepted]
+
+    async def ask_operations(self) -> None:
+        """What was answered 202 is asked for its end, which names the id of its effect."""
+        async with self.stage.http() as http:
+            for fact in (fact for fact in self.facts if fact.operation and not fact.ids):
+                answer = await http.get(fact.operation, follow_redirects=False)
+                if answer.status_code == 200 and answer.json().get("state") == "done":
+                    fact.ids.add(answer.json()["answer"]["id"])
+
+
+def task_is_cancelled() -> bool:
+    """Whether it is this task that is to end; aiormq cancels what waits for a lost connection, too."""
+    task = asyncio.current_task()
+    return bool(task and task.cancelling())
+
+
+@asynccontextmanager
+async def load(stage: Stage, name: str, seed: int, least: int, workers: int = 6) -> AsyncIterator[Load]:
+    """Runs while the block does, and until `least` more are accepted before it and after it."""
+    made = Load(stage, name, seed)
+    ways: list[Way] = ["awaited", "keyed", "async"]
+    tasks = [asyncio.create_task(made.by_rest(ways[n % 3])) for n in range(workers)]
+    tasks += [asyncio.create_task(made.by_queue()) for _ in range(2)]
+    try:
+        await _accepted(made, least, tasks)
+        yield made
+        await _accepted(made, made.accepted + least, tasks)
+        made.stopped = True
+        await asyncio.wait_for(asyncio.gather(*tasks), UNKNOWN_AT_MOST_SECONDS + 40)
+    finally:
+        made.stopped = True
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _accepted(made: Load, number: int, tasks: list["asyncio.Task[None]"]) -> None:
+    end = monotonic() + 90
+    while made.accepted < number:
+        for task in tasks:
+            if task.done():
+                task.result()
+        assert monotonic() < end, f"only {made.accepted} of {number} accepted, {dict(made.statuses)}"
+        await asyncio.sleep(0.05)

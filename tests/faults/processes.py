@@ -1,0 +1,116 @@
+"""Processes that die, at any time and at chosen places, are told to stop, freeze."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from signal import SIGTERM
+
+from infra.local.processes import send
+from tests.faults.registry import Scene, fault
+from tests.faults.stage import NAMES, SERVICES, Stage
+from tests.system import eventually
+
+PAST_HEARTBEATS_SECONDS = 40.0
+"""The broker gives a silent client up after two heartbeats of ten seconds."""
+
+
+@fault("sigkill")
+async def sigkill(scene: Scene) -> None:
+    """SIGKILL of each process in turn, at random moments"""
+    for name in scene.random.sample(NAMES, len(NAMES)):
+        await _end(scene, name, kill=True)
+
+
+@fault("sigterm")
+async def sigterm(scene: Scene) -> None:
+    """SIGTERM of each process in turn, at random moments; each exits 0"""
+    for name in scene.random.sample(NAMES, len(NAMES)):
+        await _end(scene, name, kill=False)
+    assert {code for _, code in scene.stage.exits if code != -9} <= {0}, scene.stage.exits
+
+
+async def _end(scene: Scene, name: str, *, kill: bool) -> None:
+    process = scene.stage.replicas[name].process
+    pid = process.pid
+    if pid and kill:
+        await asyncio.to_thread(process.kill)
+    elif pid:
+        send(pid, SIGTERM)
+
+    async def replaced() -> bool:
+        return process.pid not in {pid, None}
+
+    await eventually(replaced, f"{name} is started again", 20)
+    await asyncio.sleep(scene.random.uniform(0, 0.5))
+
+
+@fault("services-frozen", times=1)
+async def services_frozen(scene: Scene) -> None:
+    """All services stopped by SIGSTOP past their heartbeats, then thawed"""
+    await _freeze(scene, *SERVICES)
+
+
+@fault("gateway-frozen", times=1)
+async def gateway_frozen(scene: Scene) -> None:
+    """The gateway stopped by SIGSTOP past its heartbeats, then thawed"""
+    await _freeze(scene, "gateway")
+
+
+async def _freeze(scene: Scene, *names: str) -> None:
+    processes = [scene.stage.replicas[name].process for name in names]
+    for process in processes:
+        process.freeze()
+    try:
+        await asyncio.sleep(PAST_HEARTBEATS_SECONDS)
+    finally:
+        for process in processes:
+            process.thaw()
+
+
+@asynccontextmanager
+async def armed(stage: Stage) -> AsyncIterator[None]:
+    """All services run so that they can be told where to die."""
+    for name in SERVICES:
+        await stage.exchange(name, "tests.faults.dying", name, str(stage.folder))
+    await stage.until_ready()
+    yield
+    for name in SERVICES:
+        await stage.exchange(name)
+
+
+async def _die_at(scene: Scene, place: str) -> None:
+    for name in scene.random.sample(SERVICES, len(SERVICES)):
+        bomb = scene.stage.folder / f"{name}.{place}"
+        bomb.touch()
+
+        await eventually(partial(_exploded, bomb), f"{name} died {place}", 60)
+
+
+async def _exploded(bomb: Path) -> bool:
+    return not bomb.exists()  # noqa: ASYNC240 a moment
+
+
+@fault("after-commit", around=armed)
+async def after_commit(scene: Scene) -> None:
+    """Each service killed after the commit, before its events and answers leave"""
+    await _die_at(scene, "after-commit")
+
+
+@fault("after-publish", around=armed)
+async def after_publish(scene: Scene) -> None:
+    """Each service killed after its events are confirmed, before the outbox is cleared"""
+    await _die_at(scene, "after-publish")
+
+
+@fault("after-answer", around=armed)
+async def after_answer(scene: Scene) -> None:
+    """Each service killed after its answers left, before the acknowledgement"""
+    await _die_at(scene, "after-answer")
+
+
+@fault("in-batch", around=armed)
+async def in_batch(scene: Scene) -> None:
+    """Each service killed in the middle of a batch"""
+    await _die_at(scene, "in-batch")

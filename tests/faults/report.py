@@ -1,0 +1,65 @@
+"""Prints each line as it comes, and writes docs/reliability.md: lines that ran now replace their old ones."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.faults.line import Line
+from tests.faults.registry import FAULTS
+from tests.system import ROOT
+
+FILE = ROOT / "docs" / "reliability.md"
+HEAD = """\
+# What was broken on purpose, and what came of it
+
+Written by `make faults`, which runs all of this on real servers of its own within 45 minutes; one line again:
+`make faults ONLY=<name>`, the same moments again: `SEED=<number>`. A load of mixed commands (tasks, waste,
+texts) runs through REST (awaited, 202, with keys and without) and through queues while something is broken.
+
+**Accepted**: answered 2xx or confirmed. **Effects**: in the stores. **Lost**: accepted and without its
+effect, or an effect that no event told of. **Doubled**: two effects, ids or different events for one fact.
+**5xx**: answers that leave the outcome open; each was repeated with its key and ended as one effect. What had
+no key when its connection was lost may be an effect that nobody accepted. **Ready**: the longest time from
+what was broken being back until every process says that it is ready and reads succeed. **Memory**: growth of
+the process that grew most, of those that lived all the time.
+"""
+COLUMNS = (
+    "fault", "what", "times", "broker", "accepted", "effects", "lost", "doubled", "5xx", "ready s", "memory",
+    "verdict", "notes",
+)  # fmt: skip
+
+
+def cells(line: Line) -> list[str]:
+    ready = "–" if line.ready_seconds is None else f"{line.ready_seconds:.1f}"
+    memory = "–" if line.memory is None else f"{line.memory:+.0%}"
+    figures = (line.times, line.broker, line.accepted, line.effects, line.lost, line.doubled, line.unknown)
+    verdict = "falls short: " + "; ".join(line.wrong) if line.wrong else "holds"
+    texts = [line.name, line.says, *map(str, figures), ready, memory, verdict, "; ".join(line.notes)]
+    return [re.sub(r"\s+", " ", text).replace("|", "/") for text in texts]
+
+
+def say(line: Line) -> None:
+    name, _, *rest = cells(line)
+    print(
+        f"{name}: " + ", ".join(f"{title} {cell}" for title, cell in zip(COLUMNS[2:], rest, strict=True)),
+        flush=True,
+    )
+
+
+def write(lines: Iterable[Line], order: list[str], seed: int, stores: str, file: Path = FILE) -> None:
+    """Merge the lines into the file, in this order of their names."""
+    rows = known_rows(file) | {line.name: [*cells(line), str(seed)] for line in lines}
+    table = [_row([*COLUMNS, "seed"]), _row(["---"] * (len(COLUMNS) + 1))]
+    table += [_row(rows[name]) for name in order if name in rows]
+    file.write_text("\n".join([HEAD, f"Stores: {stores}.", "", *table, ""]))
+
+
+def known_rows(file: Path) -> dict[str, list[str]]:
+    if not file.exists():
+        return {}
+    rows = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in file.read_text().splitlines()]
+    return {row[0]: row for row in rows if len(row) == len(COLUMNS) + 1 and row[0] in FAULTS}
+
+
+def _row(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(texts)} |"

@@ -1,0 +1,153 @@
+"""The whole system on servers of its own, each process started again when it ends, as `make run` would.
+
+Nothing else helps it: what a fault broke has to mend itself.
+"""
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import choice
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from infra.local.processes import descendants
+from infra.local.servers import Servers
+from shared import topology
+from tests.system import Replica, System, eventually
+
+ORGANIZATION = "Faults"
+SERVICES = ("task_service", "waste_service", "text_worker")
+NAMES = ("gateway", *SERVICES)
+SECRET = "one for all replicas, or operations end with the process"
+RETRIES = {service: {"retry_seconds": "[1, 1]"} for service in SERVICES}
+
+
+@dataclass
+class Stage:
+    """Where faults happen. `kept` are the processes that are started again when they end."""
+
+    servers: Servers
+    folder: Path
+    system: System = field(init=False)
+    replicas: dict[str, Replica] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+    exits: list[tuple[str, int]] = field(default_factory=list)
+    keeping: "asyncio.Task[None] | None" = None
+
+    def __post_init__(self) -> None:
+        self.system = System(self.servers, self.folder)
+
+    async def open(self) -> None:
+        """Databases, queues, four processes that are ready, and a place for waste to go."""
+        topology.load_contracts()
+        await self.system.create()
+        for name in NAMES:
+            if name != "gateway":
+                await self.system.migrate(name)
+            self.launch(name)
+        self.keeping = asyncio.create_task(self._keep())
+        await self.until_ready()
+        await self._furnish()
+
+    def launch(self, name: str, **settings: str) -> Replica:
+        secret = {"secret": SECRET} if name == "gateway" else RETRIES[name]
+        replica = self.system.launch(name, **secret, **settings)
+        self.replicas[name] = replica
+        self.kept.add(name)
+        return replica
+
+    async def exchange(self, name: str, module: str = "", *arguments: str) -> None:
+        """Have a process run by another module from its next start on, and start it so; `""` as before."""
+        replica = self.replicas[name]
+        command = ["-m", module, *arguments] if module else ["-m", f"{name}.main"]
+        replica.process.command = [sys.executable, *command]
+        await asyncio.to_thread(replica.process.kill)
+
+    async def close(self) -> None:
+        if self.keeping:
+            self.keeping.cancel()
+            await asyncio.gather(self.keeping, return_exceptions=True)
+        self.kept.clear()
+        for replica in self.replicas.values():
+            replica.process.thaw()
+        await self.system.stop()
+
+    async def _keep(self) -> None:
+        while True:
+            for name in sorted(self.kept):
+                process = self.replicas[name].process
+                if process.exit_code is not None:
+                    self.exits.append((name, process.exit_code))
+                    process.start()
+            await asyncio.sleep(0.2)
+
+    async def _furnish(self) -> None:
+        capacity = {"glass": 1_000_000_000}
+        async with self.http() as http:
+            for path, body in (
+                ("/waste/organizations", {"name": ORGANIZATION}),
+                ("/waste/storages", {"name": "Storage", "capacity": capacity}),
+                ("/waste/roads", {"from": ORGANIZATION, "to": "Storage", "metres": 100}),
+            ):
+                answer = await http.post(path, json=body)
+                assert answer.is_success, answer.text
+
+    def http(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=self.replicas["gateway"].url, timeout=40)
+
+    def any_broker_url(self) -> str:
+        """The operator's, at one of the broker's hosts."""
+        parts = urlsplit(self.system.broker_url("operator"))
+        user, _, hosts = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user}@{choice(hosts.split(','))}", query="heartbeat=5").geturl()
+
+    async def is_ready(self) -> bool:
+        """Every process says so, and a read and a write of each service succeed."""
+        async with httpx2.AsyncClient(timeout=5) as http:
+            with suppress(httpx2.TransportError):
+                healths = [await http.get(f"{one.url}/health/ready") for one in self.replicas.values()]
+                if any(one.status_code != httpx2.codes.OK for one in healths):
+                    return False
+                gateway = self.replicas["gateway"].url
+                reads = [await http.get(gateway + path) for path in ("/tasks", "/waste/kinds", "/texts")]
+                return all(one.is_success for one in reads)
+        return False
+
+    async def until_ready(self, seconds: float = 120) -> float:
+        """Seconds that it took."""
+        began = monotonic()
+        await eventually(self.is_ready, "every process is ready", seconds)
+        return monotonic() - began
+
+    async def management(self, method: str, path: str, **more: Any) -> Any:
+        """The management API's answer to the operator; `{vhost}` in the path is this system's."""
+        async with self.system.management() as page:
+            answer = await page.request(method, path.format(vhost=self.system.name), **more)
+            answer.raise_for_status()
+            return answer.json() if answer.content else None
+
+    def memory(self) -> dict[tuple[str, int], int]:
+        """Bytes of each process with its children, by name and pid."""
+        running = ((name, replica.process.pid) for name, replica in self.replicas.items())
+        return {(name, pid): memory_of(pid) for name, pid in running if pid}
+
+
+def memory_of(pid: int) -> int:
+    """Proportional set size where Linux tells it, else the resident set; a process and its children."""
+    return sum(map(_memory_of_one, [pid, *descendants(pid)]))
+
+
+def _memory_of_one(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    with suppress(ValueError):
+        return int(os.popen(f"ps -o rss= -p {pid}").read()) * 1024
+    return 0

@@ -1,0 +1,193 @@
+"""PostgreSQL, MongoDB's protocol and Valkey gone, cut off, full, deadlocked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aio_pika
+import asyncpg
+import httpx2
+from valkey.asyncio import Valkey
+
+from infra.local.mongodb import MongoDB
+from tests.faults.registry import Scene, fault
+from tests.faults.stage import Stage
+from tests.system import eventually
+
+AWAY_SECONDS = 120.0
+WAITING = 10_000
+ON_POSTGRESQL = ("task_service", "waste_service")
+
+
+async def _restart(scene: Scene, server: str, how: str) -> None:
+    found = getattr(scene.stage.servers, server)
+    await asyncio.to_thread(getattr(found, how))
+    await asyncio.sleep(scene.random.uniform(0, 3))
+    await asyncio.to_thread(found.start)
+    await asyncio.to_thread(found.wait_ready)
+
+
+@fault("postgresql-stop")
+async def postgresql_stop(scene: Scene) -> None:
+    """PostgreSQL stopped and started"""
+    await _restart(scene, "postgresql", "stop")
+
+
+@fault("postgresql-kill")
+async def postgresql_kill(scene: Scene) -> None:
+    """PostgreSQL killed and started"""
+    await _restart(scene, "postgresql", "kill")
+
+
+@asynccontextmanager
+async def as_superuser(stage: Stage) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    url = stage.servers.postgresql.superuser_url()
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+LOCK = "SELECT 1 FROM tasks WHERE id = $1 FOR UPDATE"
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY($1)"
+
+
+@fault("postgresql-cut")
+async def postgresql_cut(scene: Scene) -> None:
+    """All connections to PostgreSQL cut"""
+    async with as_superuser(scene.stage) as connection:
+        await connection.execute(CUT, list(ON_POSTGRESQL))
+
+
+@fault("postgresql-full")
+async def postgresql_full(scene: Scene) -> None:
+    """PostgreSQL at its connection limit: for three seconds nobody gets a connection"""
+    async with as_superuser(scene.stage) as connection:
+        try:
+            for user in ON_POSTGRESQL:
+                await connection.execute(f"ALTER ROLE {user} CONNECTION LIMIT 0")
+            await connection.execute(CUT, list(ON_POSTGRESQL))
+            await asyncio.sleep(3)
+        finally:
+            for user in ON_POSTGRESQL:
+                await connection.execute(f"ALTER ROLE {user} CONNECTION LIMIT -1")
+
+
+@fault("deadlocks")
+async def deadlocks(scene: Scene) -> None:
+    """Deadlocks forced: another session holds one of two tasks that a batch changes, and wants the other"""
+    before = await _deadlocks(scene)
+    async with scene.stage.http() as http:
+        titles = [f"locked {scene.random.random()}" for _ in range(3)]
+        tasks = [(await http.post("/tasks", json={"title": title})).json()["id"] for title in titles]
+        for _ in range(5):
+            await _in_each_others_way(scene, http, tasks)
+            if await _deadlocks(scene) > before:
+                return
+    raise AssertionError("no deadlock came about")
+
+
+async def _in_each_others_way(scene: Scene, http: httpx2.AsyncClient, tasks: list[str]) -> None:
+    """While a batch waits for the third task, changes of the first two gather for the next one."""
+    url = scene.stage.system.database_url("task_service")
+    holding, other = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        await _begin_with(holding, tasks[2])
+        await _begin_with(other, tasks[1])
+        changes = {"description": f"{scene.random.random()}"}
+        changing = [asyncio.create_task(http.patch(f"/tasks/{tasks[2]}", json=changes))]
+        await asyncio.sleep(0.3)
+        changing += [asyncio.create_task(http.patch(f"/tasks/{task}", json=changes)) for task in tasks[:2]]
+        await asyncio.sleep(0.3)
+        await holding.execute("ROLLBACK")
+        await asyncio.sleep(0.3)
+        with suppress(asyncpg.DeadlockDetectedError):  # either side may be the one that gives way
+            await other.execute(LOCK, tasks[0])
+    finally:
+        await holding.close()
+        await other.close()
+    answers = [answer.status_code for answer in await asyncio.gather(*changing)]
+    assert set(answers) <= {200, 202}, answers
+
+
+async def _begin_with(connection: "asyncpg.Connection[Any]", task: str) -> None:
+    await connection.execute("BEGIN")
+    await connection.execute(LOCK, task)
+
+
+async def _deadlocks(scene: Scene) -> int:
+    """As PostgreSQL counts them."""
+    query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    [row] = await scene.stage.system.fetch("task_service", query)
+    return int(row["deadlocks"])
+
+
+@fault("postgresql-two-minutes", times=1)
+async def postgresql_two_minutes(scene: Scene) -> None:
+    """PostgreSQL away for two minutes, 10,000 commands wait: all done, none a dead letter"""
+    letters = await _dead_letters(scene.stage)
+    postgresql = scene.stage.servers.postgresql
+    await asyncio.to_thread(postgresql.stop)
+    back = asyncio.create_task(asyncio.sleep(AWAY_SECONDS))
+    await scene.load.burst(WAITING, "task")
+    await back
+    await asyncio.to_thread(postgresql.start)
+    await asyncio.to_thread(postgresql.wait_ready)
+
+    async def all_done() -> bool:
+        rows = await scene.stage.system.fetch("task_service", "SELECT count(*) AS tasks FROM tasks")
+        return bool(rows[0]["tasks"] >= WAITING)
+
+    await scene.stage.until_ready()
+    await eventually(all_done, "all that waited is done", 120)
+    rows = await scene.stage.system.fetch("task_service", "SELECT max(attempt) AS most FROM inbox")
+    scene.notes.append(f"most attempts {rows[0]['most']}")
+    assert rows[0]["most"] <= 20
+    assert await _dead_letters(scene.stage) == letters
+
+
+async def _dead_letters(stage: Stage) -> int:
+    async with await aio_pika.connect(stage.any_broker_url()) as connection:
+        channel = await connection.channel()
+        return (
+            await channel.declare_queue("dead_letters", passive=True)
+        ).declaration_result.message_count or 0
+
+
+@fault("mongodb-stop")
+async def mongodb_stop(scene: Scene) -> None:
+    """MongoDB's server stopped and started"""
+    await _restart(scene, "mongodb", "stop")
+
+
+@fault("mongodb-kill")
+async def mongodb_kill(scene: Scene) -> None:
+    """MongoDB's server killed and started"""
+    await _restart(scene, "mongodb", "kill")
+
+
+@fault("mongodb-freeze")
+async def mongodb_freeze(scene: Scene) -> None:
+    """MongoDB's server frozen for five seconds and thawed"""
+    mongodb = scene.stage.servers.mongodb
+    assert isinstance(mongodb, MongoDB), "MONGODB_URL is of somebody else's server"
+    mongodb.freeze()
+    try:
+        await asyncio.sleep(5)
+    finally:
+        mongodb.thaw()
+
+
+@fault("valkey-gone")
+async def valkey_gone(scene: Scene) -> None:
+    """Valkey killed and started"""
+    await _restart(scene, "valkey", "kill")
+
+
+@fault("valkey-emptied")
+async def valkey_emptied(scene: Scene) -> None:
+    """Valkey emptied"""
+    async with Valkey.from_url(scene.stage.servers.valkey.url()) as client:
+        await client.flushall()

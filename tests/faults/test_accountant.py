@@ -1,0 +1,69 @@
+"""The accountant says what is lost and what is doubled: an account that cannot be wrong proves nothing."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.faults import report, suite
+from tests.faults.accountant import Known, judge
+from tests.faults.line import Line
+from tests.faults.load import Fact
+
+KNOWN: Known = ("task", "a.1")
+
+
+def accepted(*ids: str) -> Fact:
+    return Fact(*KNOWN, accepted=True, fate_known=True, ids=set(ids))  # type: ignore[arg-type]
+
+
+def test_one_effect_told_by_one_event_is_as_promised() -> None:
+    verdict = judge([accepted("1")], {KNOWN: ["1"]}, {KNOWN: {"e"}})
+
+    assert (verdict.accepted, verdict.effects, verdict.lost, verdict.doubled) == (1, 1, [], [])
+
+
+def test_accepted_and_not_in_the_store_is_lost() -> None:
+    assert len(judge([accepted()], {}, {}).lost) == 1
+
+
+def test_an_effect_that_no_event_told_of_is_lost_too() -> None:
+    assert len(judge([accepted()], {KNOWN: ["1"]}, {}).lost) == 1
+
+
+def test_two_effects_are_doubled() -> None:
+    assert len(judge([accepted()], {KNOWN: ["1", "2"]}, {KNOWN: {"e"}}).doubled) == 1
+
+
+def test_an_answer_that_names_another_id_than_the_store_is_doubled() -> None:
+    assert len(judge([accepted("2")], {KNOWN: ["1"]}, {KNOWN: {"e"}}).doubled) == 1
+
+
+def test_two_different_events_of_one_fact_are_doubled() -> None:
+    assert len(judge([accepted()], {KNOWN: ["1"]}, {KNOWN: {"e", "f"}}).doubled) == 1
+
+
+def test_what_nobody_accepted_may_be_missing_but_not_twice_there() -> None:
+    unknown = Fact(*KNOWN)  # type: ignore[arg-type]
+
+    assert judge([unknown], {}, {}).lost == []
+    assert judge([unknown], {KNOWN: ["1"]}, {KNOWN: {"e"}}).doubled == []
+    assert len(judge([unknown], {KNOWN: ["1", "2"]}, {KNOWN: {"e"}}).doubled) == 1
+
+
+def test_a_single_line_replaces_its_old_one_and_keeps_the_others(tmp_path: Path) -> None:
+    first, second = suite.ORDER[:2]
+    file = tmp_path / "reliability.md"
+    report.write([Line(second, "two", 5, "a"), Line(first, "one", 5, "a")], suite.ORDER, 1, "stores", file)
+    report.write([Line(second, "two", 5, "b", wrong=["lost: one | two"])], suite.ORDER, 2, "stores", file)
+
+    rows = report.known_rows(file)
+    assert list(rows) == [first, second]
+    assert (rows[first][3], rows[second][3]) == ("a", "b")
+    assert rows[second][-3:] == ["falls short: lost: one / two", "", "2"]
+
+
+def test_an_unknown_fault_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(SystemExit, match="No fault is called earthquake; there are: sigkill"):
+        suite.chosen("earthquake")
+    assert asyncio.iscoroutinefunction(suite.chosen("sigkill")[0].strike)

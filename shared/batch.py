@@ -295,9 +295,9 @@ class Batches:
 
 
 async def _read_ahead(deliveries: Sequence[Delivery], transaction: Transaction) -> None:
-    for handler in {delivery.handler: None for delivery in deliveries if delivery.handler.ahead}:
-        of_it = [delivery for delivery in deliveries if delivery.handler is handler]
+    for handler in dict.fromkeys(delivery.handler for delivery in deliveries):
         if handler.ahead:
+            of_it = [delivery for delivery in deliveries if delivery.handler is handler]
             await handler.ahead([one.message for one in of_it], of_it[0].work(transaction))
 
 

@@ -91,10 +91,11 @@ class MongoOutbox:
         now = datetime.now(UTC)
         rows: list[Document] = []
         with translated():
-            async for row in self.rows.find({"sent_at": {"$lt": now - older_than}}).sort("_id"):
-                rows.append(row)
-                if sum(one.get("events", 1) for one in rows) >= MOST_STRANDED:
-                    break
+            async with self.rows.find({"sent_at": {"$lt": now - older_than}}).sort("_id") as found:
+                async for row in found:
+                    rows.append(row)
+                    if sum(one.get("events", 1) for one in rows) >= MOST_STRANDED:
+                        break
             mine = {"_id": {"$in": [row["_id"] for row in rows]}}
             await self.rows.update_many(mine, {"$set": {"sent_at": now}})
         return sorted((one for row in rows for one in self.remember(row)), key=lambda one: one.id)

@@ -59,7 +59,8 @@ class MongoTransaction(Writing[tuple[str, type]]):
     def write(self, collection: str, change: Write) -> None:  # type: ignore[override]
         """Have a change made before the next read of what it changes, or the commit.
 
-        What differs from `Writing.write`: a read of another document, by its `_id`, sends nothing.
+        What differs from `Writing.write`: a read of another document, by its `_id`, sends nothing. So a
+        message reads what it changes, if another one of the batch may have changed that before.
         """
         super().write((collection, type(change)), change)
         id_ = _the_one(change._doc if isinstance(change, InsertOne) else change._filter)

@@ -218,9 +218,11 @@ class Batches:
 
     async def _fill(self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction) -> None:
         batch.outcomes |= await transaction.find(list(copies))
-        for key, delivery in copies.items():
-            if key not in batch.outcomes and not delivery.older_than(self.keep):
-                await self._execute(delivery, transaction, batch)
+        fresh = [one for key, one in copies.items() if key not in batch.outcomes]
+        fresh = [one for one in fresh if not one.older_than(self.keep)]
+        await _read_ahead(fresh, transaction)
+        for delivery in fresh:
+            await self._execute(delivery, transaction, batch)
         self._refuse_reused(batch)
         if batch.settled or batch.said:
             await transaction.conclude(batch.settled, batch.said)
@@ -308,6 +310,13 @@ class Batches:
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
         publisher, versions = self.recovery.publisher, outcome.versions
         send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
+
+
+async def _read_ahead(deliveries: Sequence[Delivery], transaction: Transaction) -> None:
+    for handler in dict.fromkeys(delivery.handler for delivery in deliveries):
+        if handler.ahead:
+            of_it = [delivery for delivery in deliveries if delivery.handler is handler]
+            await handler.ahead([one.message for one in of_it], of_it[0].work(transaction))
 
 
 def _log_end(

@@ -18,6 +18,7 @@ from shared.delivery import Delivery, Unsettled, send_answer, touched_by, versio
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
 from shared.recovery import Recovery
+from shared.starts import Starts, until_back
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 BATCH = 64
 FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
-MOST_STARTS = 3
-"""A crash charges every message in hand; running alone tells the one that kills from its neighbours."""
 MOST_TOLD = 100
 """Events of one message that its log line names."""
 REUSED = MessageIdReused("This message id was used before with other content; take a new one.")
@@ -59,6 +58,7 @@ class Batches:
         self.journal = journal
         self.outbox = outbox
         self.recovery = recovery
+        self.starts = Starts(journal, recovery)
         self.unsettled = unsettled
         self.keep = keep
         self.waiting: deque[Delivery] = deque()
@@ -85,7 +85,7 @@ class Batches:
             await self._turn(deliveries)
             for delivery in deliveries:
                 if delivery.lost:
-                    await self.acquit(delivery)
+                    await self.starts.take_back(delivery)
             for delivery in self.awaited.keys() & deliveries:
                 self.awaited.pop(delivery).set()
             if not self.waiting:
@@ -110,35 +110,8 @@ class Batches:
 
     async def _settle_singly(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in random.sample(deliveries, len(deliveries)):
-            if not delivery.lost and not await self.is_deadly(delivery):  # what does not run has not started
+            if not (delivery.lost or await self.starts.is_deadly(delivery)):  # the lost does not start
                 await self._settle([delivery])
-
-    async def is_deadly(self, delivery: Delivery) -> bool:
-        """Note that what was delivered again begins to run; give up what its process dies of each time."""
-        if not delivery.raw.redelivered or delivery.started or delivery.is_raw:
-            return False
-        delivery.started = True
-        start = await self.starts(delivery, by=1)
-        log.info("delivered again", extra={"fields": delivery.identity | {"start": start}})
-        if start > MOST_STARTS:
-            await self.recovery.deadly(delivery)
-        return start > MOST_STARTS
-
-    async def acquit(self, delivery: Delivery) -> None:
-        """Take back the noted start of what comes again although its process lives, or ends in order."""
-        if delivery.started:
-            delivery.started = False
-            await self.starts(delivery, by=-1)
-
-    async def starts(self, delivery: Delivery, by: int = 0) -> int:
-        """How often it has begun to run, now `by` more often: what kills its process shows by that."""
-        while True:
-            try:
-                return await self.journal.note_start(delivery.key, delivery.actor, by)
-            except Conflict:
-                await asyncio.sleep(0.05)
-            except StoreAway as away:
-                await self.wait_for_store(away)
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         """Commit the deliveries together, as often as it takes. Those whose channel went come again."""
@@ -149,26 +122,15 @@ class Batches:
                 return
             except Conflict:
                 conflicts += 1
-                await self._step_back(deliveries, conflicts)
+                await self.starts.step_back(deliveries, conflicts)
             except StoreAway as away:
-                alarms = 0 if await self.wait_for_store(away) else alarms + 1
+                alarms = 0 if await until_back(self.journal, away) else alarms + 1
                 if alarms == FALSE_ALARMS:
                     await self._blame(deliveries, away)
                     return
             except _Spoiled as spoiled:
                 await self._blame(deliveries, spoiled.error)
                 return
-
-    async def _step_back(self, deliveries: Sequence[Delivery], conflicts: int) -> None:
-        """Others hold what these would change (in MongoDB, for a while, the dead): who waits kills nobody."""
-        if conflicts == 50:  # a second or so
-            log.warning("waiting for others' changes", extra={"fields": deliveries[0].identity})
-        started = [delivery for delivery in deliveries if delivery.started]
-        for delivery in started:
-            await self.starts(delivery, by=-1)
-        await asyncio.sleep(random.uniform(0, min(0.002 * conflicts, 1)))
-        for delivery in started:
-            await self.starts(delivery, by=1)
 
     async def _blame(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         """One of several may be at fault: each runs alone. Alone, it is this one."""
@@ -179,18 +141,6 @@ class Batches:
             await self._settle(deliveries)
         else:
             await self.recovery.broken(deliveries[0], error)
-
-    async def wait_for_store(self, away: Exception) -> bool:
-        """Wait until the store answers; False if it does at once. What is in hand stays in hand."""
-        log.warning("the store is away, waiting for it", extra={"fields": {"reason": str(away)[:200]}})
-        was_away = False
-        while True:
-            try:
-                await self.journal.probe()
-                return was_away
-            except StoreAway:
-                was_away = True
-                await asyncio.sleep(0.2)
 
     async def _commit(self, deliveries: Sequence[Delivery]) -> None:
         started = perf_counter()
@@ -211,9 +161,11 @@ class Batches:
 
     async def _fill(self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction) -> None:
         batch.outcomes |= await transaction.find(list(copies))
-        for key, delivery in copies.items():
-            if key not in batch.outcomes and not delivery.older_than(self.keep):
-                await self._execute(delivery, transaction, batch)
+        fresh = [one for key, one in copies.items() if key not in batch.outcomes]
+        fresh = [one for one in fresh if not one.older_than(self.keep)]
+        await _read_ahead(fresh, transaction)
+        for delivery in fresh:
+            await self._execute(delivery, transaction, batch)
         self._refuse_reused(batch)
         if batch.settled or batch.said:
             await transaction.conclude(batch.settled, batch.said)
@@ -301,6 +253,13 @@ class Batches:
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
         publisher, versions = self.recovery.publisher, outcome.versions
         send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
+
+
+async def _read_ahead(deliveries: Sequence[Delivery], transaction: Transaction) -> None:
+    for handler in dict.fromkeys(delivery.handler for delivery in deliveries):
+        if handler.ahead:
+            of_it = [delivery for delivery in deliveries if delivery.handler is handler]
+            await handler.ahead([one.message for one in of_it], of_it[0].work(transaction))
 
 
 def _log_end(

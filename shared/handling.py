@@ -5,7 +5,7 @@ itself: what it returns is the answer, what it says is sent after the commit, wh
 a defect.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import ModuleType
@@ -76,6 +76,7 @@ class Handler:
     prepare: Callable[[Any, Work], Awaitable[Any]] | None = None
     given_up: Callable[[Any, str, Work], Awaitable[None]] | None = None
     bulk: bool = False
+    ahead: Callable[[Sequence[Any], Work], Awaitable[None]] | None = None
 
     def queue(self, owner: str) -> str:
         """Where its message comes in, `owner` being the service's own name for that."""
@@ -102,6 +103,7 @@ def handles(
     prepare: Callable[[Any, Work], Awaitable[Any]] | None = None,
     given_up: Callable[[Any, str, Work], Awaitable[None]] | None = None,
     bulk: bool = False,
+    ahead: Callable[[Sequence[Any], Work], Awaitable[None]] | None = None,
 ) -> Callable[[F], F]:
     """Declare the handler of a message.
 
@@ -112,11 +114,12 @@ def handles(
     computes (`work.compute`); the handler finds its result as `work.prepared`. It may run more than once. It
     reads before it computes: while it does, others need the connection.
     `bulk`: its prepare beats get half of the places while others wait, all when none does.
+    `ahead`: reads, in one go for all such messages of a batch, what the handler reads for each.
     `given_up`: what is to be changed and said when the message goes to the dead letters, with the reason.
     """
 
     def declare(function: F) -> F:
-        function.__handles__ = Handler(message, function, contended, prepare, given_up, bulk)  # type: ignore[attr-defined]
+        function.__handles__ = Handler(message, function, contended, prepare, given_up, bulk, ahead)  # type: ignore[attr-defined]
         return function
 
     return declare

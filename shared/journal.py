@@ -146,13 +146,13 @@ class Journal(Protocol):
         """Remember that a command broke and when it is tried again."""
 
     async def clear(self, ids: Sequence[UUID]) -> None:
-        """Forget outbox rows whose publishing was confirmed."""
+        """Forget events whose publishing was confirmed."""
 
     async def stranded(self, older_than: timedelta) -> list[Said]:
-        """At most 500 outbox rows that nobody has cleared since, the oldest first; others get them later."""
+        """About 500 events that nobody has cleared since, the oldest first; others get them later."""
 
     async def backlog(self) -> tuple[int, float]:
-        """How many outbox rows there are, and the age of the oldest in seconds."""
+        """How many events there are, and the age of the oldest in seconds."""
 
     async def purge(self, keep: timedelta) -> None:
         """Forget inbox rows older than that, in chunks."""

@@ -5,156 +5,39 @@ Inbox, change and outbox of a batch are one multi-document transaction, written 
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import Any
-from uuid import UUID
 
 import pymongo
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient, InsertOne, ReplaceOne
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from shared.handling import Work
-from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
-from shared.journal_mongo_documents import Document, create_journal, document_of, id_of, row_of, said_in
+from shared.journal import Conflict, Key, StoreAway
+from shared.journal_mongo_documents import ENDED, JOURNAL, Document, id_of, row_of
 from shared.journal_mongo_errors import PROBE_MS, NotYet, look_at, translated
-from shared.writing import Writing
+from shared.journal_mongo_outbox import MongoOutbox
+from shared.journal_mongo_transaction import TOO_SLOW, MongoTransaction
 
-log = logging.getLogger(__name__)
-
-Write = InsertOne[Document] | ReplaceOne[Document] | pymongo.UpdateOne | pymongo.DeleteOne
 Step = Callable[[AsyncDatabase[Document]], Awaitable[None]]
 
 STATEMENT_SECONDS = 30.0
-SLOW_SECONDS = 10.0
-"""What takes longer than the server lets a transaction live would conflict each time it is repeated."""
-TOO_SLOW = f"its handlers kept the transaction for over {SLOW_SECONDS:g} s; work like that goes before it"
 CONNECTIONS = 10
-ENDED = ["done", "refused"]
-DUPLICATE_KEY = 11000
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, uuid_representation=UuidRepresentation.STANDARD)
 LOCK = {"_id": "contended"}
 UNDER_WAY = {"_id": "under way"}
 MIGRATING = timedelta(minutes=1)
 
 
-class MongoTransaction(Writing[str]):
-    """What MongoDB stores read and write in; writes are grouped by collection."""
-
-    def __init__(self, database: AsyncDatabase[Document], session: AsyncClientSession | None):
-        super().__init__()
-        self.database = database
-        self.session = session
-        self.absent: set[str] = set()
-        self.began = monotonic()
-        self.longest_wait = 0.0
-
-    @contextmanager
-    def using(self) -> Iterator[None]:
-        """Every use of the server. A long wait for it is its own fault: it was frozen, or cut off."""
-        asked = monotonic()
-        try:
-            with translated():
-                yield
-        finally:
-            self.longest_wait = max(self.longest_wait, monotonic() - asked)
-
-    @property
-    def too_slow(self) -> bool:
-        return monotonic() - self.began - self.longest_wait > SLOW_SECONDS
-
-    async def find_one(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> Document | None:
-        """One document. What waits to be written is sent first."""
-        await self.flush()
-        with self.using():
-            return await self.database[collection].find_one(filter_, session=self.session, **options)
-
-    async def find_many(self, collection: str, filter_: Mapping[str, Any], **options: Any) -> list[Document]:
-        await self.flush()
-        with self.using():
-            found = self.database[collection].find(filter_, session=self.session, **options)
-            return await found.to_list()
-
-    async def count(self, collection: str, filter_: Mapping[str, Any]) -> int:
-        await self.flush()
-        with self.using():
-            return await self.database[collection].count_documents(filter_, session=self.session)
-
-    async def flush(self) -> None:
-        for collection, writes in self.taken():
-            with self.using():
-                await self.database[collection].bulk_write(writes, session=self.session)
-
-    async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
-        with self.using():
-            rows = self.database["inbox"].find({"_id": {"$in": list(map(id_of, keys))}}, session=self.session)
-            found = {row["_id"]: row for row in await rows.to_list()}
-        self.absent.update(key for key in map(id_of, keys) if key not in found)
-        return {
-            (row["queue"], row["message_id"]): Outcome(
-                row["outcome"], row["answer"], row["fingerprint"], row["versions"]
-            )
-            for row in found.values()
-            if row["outcome"] in ENDED
-        }
-
-    async def look_up(self, key: Key) -> Noted | None:
-        with self.using():
-            row = await self.database["inbox"].find_one({"_id": id_of(key)}, session=self.session)
-        if row is None:
-            return None
-        return Noted(
-            row["outcome"], row["answer"], row["attempt"], row["due_at"], row["error"], row["versions"]
-        )
-
-    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
-        await self.flush()
-        now = datetime.now(UTC)
-        try:
-            with self.using():
-                if settled:
-                    rows = [self._ending(one, now) for one in settled]
-                    self.absent.difference_update(id_of((one.queue, one.message_id)) for one in settled)
-                    await self.database["inbox"].bulk_write(rows, session=self.session)
-                if said:
-                    documents = [document_of(one) | {"sent_at": now} for one in said]
-                    await self.database["outbox"].insert_many(documents, session=self.session)
-        except BulkWriteError as error:
-            if any(one["code"] == DUPLICATE_KEY for one in error.details["writeErrors"]):
-                raise Conflict("another process has ended one of these commands") from error
-            raise
-
-    def _ending(self, settled: Settled, now: datetime) -> Write:
-        key = id_of((settled.queue, settled.message_id))
-        outcome = settled.outcome
-        row = row_of(settled.queue, settled.message_id, settled.actor, now) | {
-            "outcome": outcome.ending,
-            "answer": outcome.answer,
-            "fingerprint": outcome.fingerprint,
-            "versions": outcome.versions,
-        }
-        if key in self.absent:
-            return InsertOne(row)
-        return ReplaceOne({"_id": key, "outcome": {"$nin": ENDED}}, row, upsert=True)
-
-
-def mongo(work: Work) -> MongoTransaction:
-    """The transaction of a message's work, for the stores of MongoDB services."""
-    assert isinstance(work.transaction, MongoTransaction), "this service's journal is not MongoDB's"
-    return work.transaction
-
-
-class MongoJournal:
+class MongoJournal(MongoOutbox):
     """A service's MongoDB database, the one that its URL names."""
 
     def __init__(self, url: str, steps: Mapping[str, Step]):
@@ -173,7 +56,8 @@ class MongoJournal:
             read_concern=ReadConcern("majority"),
         )
         self.left_open: list[Mapping[str, Any]] = []
-        self.steps = {"0000 journal": create_journal, **steps}
+        super().__init__(self.database["outbox"])
+        self.steps = {**JOURNAL, **steps}
 
     async def open(self) -> None:
         """Connections are made as they are needed; a server that cannot be right is told at once."""
@@ -218,6 +102,8 @@ class MongoJournal:
                 await transaction.flush()
                 with transaction.using():
                     await session.commit_transaction()
+                for row in transaction.said:
+                    self.remember(row)
             except Conflict as error:
                 if transaction.too_slow:
                     raise TimeoutError(TOO_SLOW) from error
@@ -274,27 +160,6 @@ class MongoJournal:
         except DuplicateKeyError:
             return False
         return True
-
-    async def clear(self, ids: Sequence[UUID]) -> None:
-        with translated():  # a deletion lost in a crash is repeated by the relay: nothing waits for it
-            outbox = self.database["outbox"].with_options(write_concern=WriteConcern(1, j=False))
-            await outbox.delete_many({"_id": {"$in": list(ids)}})
-
-    async def stranded(self, older_than: timedelta) -> list[Said]:
-        now = datetime.now(UTC)
-        outbox = self.database["outbox"]
-        with translated():
-            rows = await outbox.find({"sent_at": {"$lt": now - older_than}}).limit(500).to_list()
-            ids = [row["_id"] for row in rows]
-            await outbox.update_many({"_id": {"$in": ids}}, {"$set": {"sent_at": now}})
-        return sorted(map(said_in, rows), key=lambda said: said.id)
-
-    async def backlog(self) -> tuple[int, float]:
-        outbox = self.database["outbox"]
-        with translated():
-            rows = await outbox.estimated_document_count()
-            oldest = await outbox.find_one({}, {"said_at": 1}, sort=[("said_at", 1)]) if rows else None
-        return rows, (datetime.now(UTC) - oldest["said_at"]).total_seconds() if oldest else 0.0
 
     async def purge(self, keep: timedelta) -> None:
         inbox = self.database["inbox"]

@@ -24,6 +24,7 @@ from shared.batch import FALSE_ALARMS, Batches
 from shared.delivery import Delivery
 from shared.journal import Conflict, Journal, StoreAway
 from shared.messages import Invalid, Refusal
+from shared.starts import until_back
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class Preparing:
                 await self._prepare(delivery, place)
         except asyncio.CancelledError:  # it is delivered again, and nobody has died of it
             place.renew()
-            await self.batches.acquit(delivery)
+            await self.batches.starts.take_back(delivery)
         except Exception:
             log.exception("its end broke; it comes again", extra={"fields": delivery.identity})
             await asyncio.sleep(1)
@@ -175,11 +176,11 @@ class Preparing:
         except Invalid as refusal:
             await self.batches.recovery.unfit(delivery, refusal)
             return False
-        if delivery.raw.redelivered and not delivery.suspect and await self.batches.starts(delivery):
+        if delivery.raw.redelivered and not delivery.suspect and await self.batches.starts.count(delivery):
             delivery.suspect = True
             self.suspects.append(delivery)
             return False
-        return not await self.batches.is_deadly(delivery)
+        return not await self.batches.starts.is_deadly(delivery)
 
     async def _prepare(self, delivery: Delivery, place: Place) -> None:
         beat = asyncio.create_task(self._prepared(delivery, place))
@@ -205,7 +206,7 @@ class Preparing:
             try:
                 return await self._beat(delivery, place)
             except (StoreAway, Conflict) as away:
-                alarms = 0 if await self.batches.wait_for_store(away) else alarms + 1
+                alarms = 0 if await until_back(self.journal, away) else alarms + 1
                 if alarms == FALSE_ALARMS:
                     raise
 

@@ -1,6 +1,7 @@
 """What text_worker does, a function a message."""
 
 import asyncio
+from collections.abc import Sequence
 
 from shared.blobs import BlobLost
 from shared.contracts.blobs import Blob
@@ -57,27 +58,31 @@ def _work_in(lane: str, job: TextJob) -> Process:
 async def count_words(command: Process, work: Work) -> str | BlobLost | None:
     """Count, in another process; None where nobody wants it any more. Says when it takes long."""
     assert work.compute and work.send_now
-    store = TextStore(work)
-    job = await store.find(command.text)
-    if job is None or not jobs.is_wanted(job, command.run):
+    wanted = await TextStore(work).find_wanted(command.text, command.run)
+    if wanted is None:
         return None
 
+    content, top = wanted
     try:
-        text = await _content(job, work)
+        text = await _read(content, work)
     except BlobLost as lost:
         return lost  # no later attempt would find it
-    counting = asyncio.ensure_future(work.compute(report_on, text, job.top))
+    counting = asyncio.ensure_future(work.compute(report_on, text, top))
     done, _ = await asyncio.wait([counting], timeout=SLOW_SECONDS)
     if not done:
-        work.send_now(StartText(text=job.id, run=job.run))
+        work.send_now(StartText(text=command.text, run=command.run))
     return str(await counting)
 
 
-async def _content(job: TextJob, work: Work) -> str:
-    """Read where it is needed, so that as many texts are in memory as there are places."""
+async def _read(content: str | Blob, work: Work) -> str:
+    """Where it is needed, so that as many texts are in memory as there are places."""
     assert work.blobs
-    content = await TextStore(work).get_content(job.id)
     return (await work.blobs.get(content)).decode() if isinstance(content, Blob) else content
+
+
+async def read_jobs(commands: Sequence[Process], work: Work) -> None:
+    """Read the jobs of a batch at once."""
+    await TextStore(work).read_ahead([command.text for command in commands])
 
 
 async def give_text_up(command: Process, reason: str, work: Work) -> None:
@@ -94,13 +99,13 @@ def _fail(job: TextJob, reason: str, work: Work) -> TextJob:
     return failed
 
 
-@handles(ProcessText, prepare=count_words, given_up=give_text_up)
+@handles(ProcessText, prepare=count_words, given_up=give_text_up, ahead=read_jobs)
 async def process_text(command: ProcessText, work: Work) -> TextJob:
     """Keep what was counted, if somebody still wants it."""
     return await _processed(command, work)
 
 
-@handles(ProcessTextBulk, prepare=count_words, given_up=give_text_up, bulk=True)
+@handles(ProcessTextBulk, prepare=count_words, given_up=give_text_up, bulk=True, ahead=read_jobs)
 async def process_text_bulk(command: ProcessTextBulk, work: Work) -> TextJob:
     """The same in the second lane, which leaves half of the places to the first."""
     return await _processed(command, work)
@@ -142,6 +147,7 @@ async def cancel_text(command: CancelText, work: Work) -> TextJob:
     cancelled = jobs.cancelled(await store.get(command.text), work.now)
 
     store.save(cancelled)
+    store.want(cancelled.id, None, cancelled.top)
     work.say(TextCancelled(job=cancelled))
     return cancelled
 
@@ -154,6 +160,7 @@ async def run_text_again(command: RunTextAgain, work: Work) -> TextJob:
     lane = await store.lane_of(await store.get_person(again.id), jobs.FIRST_LANE)
 
     store.save(again, lane=lane)
+    store.want(again.id, again.run, again.top)
     work.say(TextSubmitted(job=again))
     work.send(_work_in(lane, again))
     return again

@@ -1,12 +1,13 @@
 """Jobs in MongoDB: the only file of text_worker that knows the database.
 
-What commands need goes by `_id`. A text is kept beside its job, so that lists of jobs stay light; a large one
-in the blob store, and here where. No blob goes that a text refers to, or a command that may still come.
+What commands need goes by `_id`. A text is kept beside its job, so that lists of jobs stay light, with all
+that counting it takes; a large one in the blob store, and here where. No blob goes that a text refers to, or
+a command that may still come.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,8 @@ from shared.contracts.blobs import Blob
 from shared.contracts.texts import ListTexts, NotDone, Report, SubmitText, TextJob, TextJobs, TextNotFound
 from shared.handling import Work
 from shared.journal import Conflict, StoreAway
-from shared.journal_mongo import MongoJournal, MongoTransaction, mongo
+from shared.journal_mongo import MongoJournal
+from shared.journal_mongo_transaction import MongoTransaction, mongo
 from shared.paging import cursor_at, place_in
 from text_worker.settings import TextSettings
 
@@ -36,11 +38,17 @@ class TextStore:
     def add(self, job: TextJob, content: str | Blob, person: str, lane: str) -> None:
         kept = {"blob": content.model_dump()} if isinstance(content, Blob) else {"text": content}
         self.transaction.write("jobs", InsertOne(_document(job) | {"person": person, "lane": lane}))
-        self.transaction.write("texts", InsertOne({"_id": job.id} | kept))
+        wanted = {"run": job.run, "top": job.top}
+        self.transaction.write("texts", InsertOne({"_id": job.id} | wanted | kept))
 
     def save(self, job: TextJob, **more: str) -> None:
         fields = _document(job) | more
         self.transaction.write("jobs", UpdateOne({"_id": fields.pop("_id")}, {"$set": fields}))
+
+    def want(self, text: UUID, run: int | None, top: int) -> None:
+        """Which run is to count the text, if any is."""
+        wanted = {"run": run, "top": top}
+        self.transaction.write("texts", UpdateOne({"_id": text}, {"$set": wanted}))
 
     def save_report(self, text: UUID, report: str) -> None:
         """`report` is JSON, as the counting process made it."""
@@ -50,6 +58,10 @@ class TextStore:
     def remove(self, text: UUID) -> None:
         for collection in ("jobs", "texts", "reports"):
             self.transaction.write(collection, DeleteOne({"_id": text}))
+
+    async def read_ahead(self, texts: Sequence[UUID]) -> None:
+        """The jobs that `find` and `get` are asked for next."""
+        await self.transaction.fetch("jobs", texts)
 
     async def find(self, text: UUID) -> TextJob | None:
         row = await self.transaction.find_one("jobs", {"_id": text})
@@ -73,7 +85,17 @@ class TextStore:
         row = await self.transaction.find_one("texts", {"_id": text})
         if row is None:
             raise TextNotFound(f"There is no text {text}.")
-        return Blob(**row["blob"]) if "blob" in row else str(row["text"])
+        return _content(row)
+
+    async def find_wanted(self, text: UUID, run: int) -> tuple[str | Blob, int] | None:
+        """What a run is to count, and how many words at the top; None where nobody wants it any more."""
+        row = await self.transaction.find_one("texts", {"_id": text})
+        if row is None:
+            return None
+        with_it = row if "run" in row else await self.transaction.find_one("jobs", {"_id": text})
+        if with_it is None or with_it["run"] != run:  # before, the run stood with the job alone
+            return None
+        return _content(row), int(with_it["top"])
 
     async def referred_to(self, blobs: Collection[str]) -> set[str]:
         """Those of the blobs that a text refers to, by key."""
@@ -153,6 +175,10 @@ async def keep_sweeping(journal: MongoJournal, blobs: Blobs, settings: TextSetti
         except (StoreAway, Conflict, BlobsAway) as away:
             log.warning("sweeping waits", extra={"fields": {"reason": str(away)[:200]}})
         await asyncio.sleep(settings.sweep_seconds)
+
+
+def _content(row: Document) -> str | Blob:
+    return Blob(**row["blob"]) if "blob" in row else str(row["text"])
 
 
 def _document(job: TextJob) -> Document:

@@ -165,7 +165,7 @@ async def test_who_waits_for_the_changes_of_others_has_not_started_meanwhile(
         waiting.append(await journal.note_start(*with_actor(0)))
 
     monkeypatch.setattr(journal, "transaction", held_by_others)
-    monkeypatch.setattr("shared.batch.asyncio.sleep", look)
+    monkeypatch.setattr("shared.starts.asyncio.sleep", look)
     await preparing(journal, Recovery(), places=0).batches._turn([delivery(channel)])
 
     assert (trying, waiting) == ([1, 1, 1], [0, 0, 0])

@@ -15,7 +15,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from infra.local.servers import Servers
 from shared.journal import Conflict, Journal, Noted, Outcome, Said, Settled
-from shared.journal_mongo import MongoJournal, MongoTransaction
+from shared.journal_mongo import MongoJournal
+from shared.journal_mongo_transaction import MongoTransaction
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_sql import SqlTransaction
 from shared.journal_sqlite import SqliteJournal

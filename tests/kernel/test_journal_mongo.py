@@ -23,10 +23,11 @@ from infra.local.health import accepts
 from infra.local.logs import Log
 from infra.local.ports import Ports
 from infra.local.processes import Process
-from shared import journal_mongo
+from shared import journal_mongo_transaction
 from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
-from shared.journal_mongo import MongoJournal, MongoTransaction
+from shared.journal_mongo import MongoJournal
 from shared.journal_mongo_errors import translated
+from shared.journal_mongo_transaction import MongoTransaction
 from tests.kernel.test_journal import KEY, look_up
 from tests.system import eventually
 from tests.test_wrong_settings import refusal
@@ -169,7 +170,7 @@ async def test_a_commit_that_was_applied_and_whose_reply_never_came_has_one_effe
 async def test_handlers_that_outlive_every_transaction_are_no_conflict_but_too_slow(
     failing: str, journal: MongoJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_mongo, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(journal_mongo_transaction, "SLOW_SECONDS", 0.2)
     await fail(failing, {"times": 1}, failCommands=["commitTransaction"], errorCode=251)  # NoSuchTransaction
 
     with pytest.raises(TimeoutError, match="work like that goes before it"):
@@ -181,7 +182,7 @@ async def test_handlers_that_outlive_every_transaction_are_no_conflict_but_too_s
 async def test_a_transaction_that_ended_while_the_server_did_not_answer_is_a_conflict(
     failing: str, journal: MongoJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_mongo, "SLOW_SECONDS", 0.5)
+    monkeypatch.setattr(journal_mongo_transaction, "SLOW_SECONDS", 0.5)
     frozen = {"blockConnection": True, "blockTimeMS": 900, "errorCode": 251}
     await fail(failing, {"times": 1}, failCommands=["commitTransaction"], **frozen)
 

@@ -3,7 +3,9 @@
 from typing import Any, cast
 
 import sqlalchemy as sa
+from pymongo import InsertOne, UpdateOne
 
+from shared.journal_mongo_transaction import MongoTransaction
 from shared.journal_postgresql import PostgresqlTransaction
 from shared.journal_sql import SqlTransaction
 
@@ -44,3 +46,19 @@ def test_a_statement_that_a_message_repeats_between_others_keeps_its_place() -> 
         written.write(statement, {})
 
     assert groups(written) == [("first", 1), ("second", 1), ("first", 1)]
+
+
+def test_in_mongodb_equal_kinds_of_writes_to_a_collection_leave_as_one_group_each() -> None:
+    written = MongoTransaction(cast(Any, None), None)
+    for number in range(0, 128, 2):
+        written.next_message()
+        written.write("jobs", UpdateOne({"_id": number}, {"$set": {"n": 1}}))
+        written.write("reports", InsertOne({"_id": number}))
+        written.next_message()
+        written.write("jobs", InsertOne({"_id": number + 1}))
+
+    assert [(group, len(writes)) for group, writes in written.waiting] == [
+        (("jobs", UpdateOne), 64),
+        (("reports", InsertOne), 64),
+        (("jobs", InsertOne), 64),
+    ]

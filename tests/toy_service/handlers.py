@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -25,13 +26,19 @@ WRITE_NUMBER = sa.text("UPDATE numbers SET number = :number")
 runs: dict[str, int] = {}
 
 
-@handles(Mark)
+async def read_ahead(commands: Sequence[Mark], work: Work) -> None:
+    assert read_ahead not in sql(work).memory, "once a batch"
+    sql(work).memory[read_ahead] = {command.text for command in commands}
+
+
+@handles(Mark, ahead=read_ahead)
 async def mark(command: Mark, work: Work) -> Marks:
     """Write a row, then behave."""
     runs[work.id] = runs.get(work.id, 0) + 1
     if command.first == "refuse":
         raise Told("Told to refuse before writing.")
 
+    assert command.text in sql(work).memory[read_ahead], "it was not read ahead"
     row = {"text": command.text, "message_id": work.id, "actor": work.actor}
     sql(work).write(ADD_MARK, row)
     work.say(Marked(text=command.text))

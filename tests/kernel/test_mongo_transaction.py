@@ -1,0 +1,87 @@
+"""What a batch in MongoDB reads: what it has changed before, and with as few round trips as that allows."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+
+from infra.local.servers import Servers
+from shared.journal_mongo_transaction import MongoTransaction
+from tests.kernel.test_journal import a_journal
+
+
+@pytest.fixture
+async def batch(servers: Servers, tmp_path: Path) -> AsyncIterator[MongoTransaction]:
+    """A batch's transaction; of the marks 1 and 2, each has n = 0."""
+    async with a_journal("mongodb", servers, tmp_path) as journal:
+        async with journal.transaction() as before:
+            assert isinstance(before, MongoTransaction)
+            for number in (1, 2):
+                before.write("marks", InsertOne({"_id": number, "n": 0}))
+        async with journal.transaction() as batch:
+            assert isinstance(batch, MongoTransaction)
+            yield batch
+
+
+def add_one(number: int) -> UpdateOne:
+    return UpdateOne({"_id": number}, {"$inc": {"n": 1}})
+
+
+async def test_a_read_by_id_leaves_waiting_what_others_wrote(batch: MongoTransaction) -> None:
+    batch.write("marks", add_one(1))
+    batch.write("notes", InsertOne({"_id": 2}))
+    batch.next_message()
+
+    assert await batch.find_one("marks", {"_id": 2}) == {"_id": 2, "n": 0}
+    assert len(batch.waiting) == 2
+    assert await batch.find_one("marks", {"_id": 1}) == {"_id": 1, "n": 1}
+    assert batch.waiting == []
+
+
+@pytest.mark.parametrize(
+    "filter_", [{"_id": 1}, {"_id": 1, "n": 1}, {"n": 1}, {"_id": {"$in": [1]}}, {"_id": {"$lt": 2}}], ids=str
+)
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        (add_one(1), {"_id": 1, "n": 1}),
+        (UpdateOne({"n": 0}, {"$inc": {"n": 1}}), {"_id": 1, "n": 1}),
+        (ReplaceOne({"_id": 1}, {"n": 1, "text": "x"}), {"_id": 1, "n": 1, "text": "x"}),
+        (DeleteOne({"_id": 1}), None),
+    ],
+    ids=["update", "update of whatever", "replace", "delete"],
+)
+async def test_a_read_sees_what_its_transaction_wrote_before(
+    batch: MongoTransaction, filter_: dict[str, Any], change: Any, read: dict[str, Any] | None
+) -> None:
+    batch.write("marks", change)
+
+    assert await batch.find_one("marks", filter_) == read
+
+
+async def test_what_was_fetched_is_not_read_again_until_it_is_changed(
+    batch: MongoTransaction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch.write("marks", add_one(1))
+    await batch.fetch("marks", [1, 2, 3])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "database", None)  # whoever asks it fails
+        found = [await batch.find_one("marks", {"_id": number}) for number in (1, 2, 3)]
+    assert found == [{"_id": 1, "n": 1}, {"_id": 2, "n": 0}, None]
+
+    batch.write("marks", InsertOne({"_id": 3}))
+    batch.write("marks", add_one(1))
+    assert await batch.find_one("marks", {"_id": 3}) == {"_id": 3}
+    assert await batch.find_one("marks", {"_id": 1}) == {"_id": 1, "n": 2}
+    batch.write("marks", UpdateOne({"n": 0}, {"$inc": {"n": 1}}))
+    assert await batch.find_one("marks", {"_id": 2}) == {"_id": 2, "n": 1}
+
+
+async def test_what_was_fetched_answers_only_what_asks_for_all_of_it(batch: MongoTransaction) -> None:
+    await batch.fetch("marks", [1])
+
+    assert await batch.find_one("marks", {"_id": 1, "n": 5}) is None
+    assert await batch.find_one("marks", {"_id": 1}, projection=["_id"]) == {"_id": 1}

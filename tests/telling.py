@@ -26,4 +26,4 @@ async def expect(folder: Path, given: str, expected: list[str]) -> None:
         told := [row for story in stories_in(Search(folder).look_for(given)) for row in rows(story.tree)]
     ) != expected and monotonic() < end:
         await asyncio.sleep(0.1)
-    assert told == expected
+    assert told == expected, "\n".join(told)

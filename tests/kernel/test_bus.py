@@ -176,18 +176,21 @@ async def test_a_service_told_of_several_hosts_finds_the_one_that_is_there(syste
 async def test_connections_closed_on_the_page_come_back_and_publishing_goes_on(
     system: System, publisher: Publisher, queue: str
 ) -> None:
+    first = publisher.link.channel
+    assert first is not None
+
     async def closed() -> bool:
+        """The page shows a connection up to 5 s late, and others before."""
         async with system.management() as page:
             connections = (await page.get(f"/api/vhosts/{system.name}/connections")).json()
             for connection in connections:
                 await page.delete(f"/api/connections/{connection['name']}")
-        return bool(connections)
-
-    first = publisher.link.channel
-    await eventually(closed, "the page shows connections, and closes them")
+        return first.is_closed
 
     async def another() -> bool:
         return publisher.link.channel not in {None, first}
+
+    await eventually(closed, "the page has closed the publisher's connection")
 
     await eventually(another, "the publisher is connected again")
     await publisher.publish("", queue, b"x", properties(), mandatory=True)

@@ -6,8 +6,8 @@ leaves copies at worst, with one message id, which the inbox makes one effect. T
 whatever it finds.
 
 Between the last look into the old queue and its end nobody may publish: RabbitMQ deletes a quorum queue
-whatever is in it (`if-empty` is for classic queues), and confirms what arrives in that moment. So for these
-ten seconds or so the virtual host allows no connections but this one. Clients meet a lost connection, after which
+whatever is in it (`if-empty` is for classic queues), and confirms what arrives in that moment. So for some
+ten seconds the virtual host allows no connections but this one. Clients meet a lost connection, after which
 they know how to repeat. Delayed copies keep coming, and find the `.moving` queue bound in place of theirs.
 
 RabbitMQ lets nobody publish with another's `user_id`, which says who acts. So the messages are moved by a

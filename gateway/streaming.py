@@ -40,11 +40,11 @@ async def changes(
                 yield b": still here\n\n"
             try:
                 entry = await look(not told)
-            except NotFound:
-                yield b"event: removed\ndata: {}\n\n"
-                return
-            except Refusal:  # not to be had at the moment: the next breath asks again
-                await asyncio.sleep(1)
+            except Refusal as refusal:
+                if refusal.code == NotFound.code:
+                    yield b"event: removed\ndata: {}\n\n"
+                    return
+                await asyncio.sleep(1)  # not to be had at the moment: the next breath asks again
 
 
 def _event(entry: Entry) -> bytes:

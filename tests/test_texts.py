@@ -1,5 +1,6 @@
 """Texts: handed in, counted in the background once each, whatever dies."""
 
+import asyncio
 import json
 import os
 import signal
@@ -61,6 +62,26 @@ async def test_changes_are_told_as_they_come_until_the_end(http: httpx2.AsyncCli
     assert stream.headers["content-type"].startswith("text/event-stream")
     assert versions == sorted(set(versions))
     assert told[-1]["status"] == "done"
+
+
+async def test_a_stream_of_changes_ends_when_its_text_is_removed(
+    http: httpx2.AsyncClient, worker: Replica
+) -> None:
+    pids = pool(worker)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        address = await hand_in(http)
+        async with asyncio.timeout(30), http.stream("GET", f"{address}/events") as stream:
+            lines = stream.aiter_lines()
+            assert await anext(lines) == "id: 1"
+            await http.delete(address)
+            told = [line async for line in lines if line]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    assert told[-2:] == ["event: removed", "data: {}"]
 
 
 async def test_the_work_is_a_message_that_can_be_typed_by_hand(

@@ -62,6 +62,9 @@ class Recovery:
         refusal = Failed(f"{delivery.name} is older than the inbox remembers and lies with the dead letters.")
         send_answer(self.publisher, delivery, "Refusal", refusal.to_json())
         if await self._bury(delivery, _reason(delivery, reason)):
+            if delivery.handler.given_up:
+                outcome = Outcome("failed", refusal.to_json(), delivery.fingerprint)
+                await self._remember_failure(delivery, outcome, reason)
             await self._settle(delivery, "dead")
 
     async def deadly(self, delivery: Delivery) -> None:

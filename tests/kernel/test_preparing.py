@@ -189,6 +189,18 @@ async def test_what_never_ends_is_ended_and_given_up_with_that_reason(system: Sy
     assert await marked(system, "endless") == [f"endless given up: {reason}"]
 
 
+async def test_what_is_too_old_is_given_up_with_that_reason(system: System, amqp: Client) -> None:
+    await system.start(TOY, places="2")
+    body = {"text": "ancient", "then": "end"}
+    await amqp.publish("toy.work_out", body, message_id="ancient", timestamp=1_000_000_000)
+
+    await eventually(lambda: marked(system, "ancient"), "it is given up")
+    assert await marked(system, "ancient") == [
+        "ancient given up: too_old: sent more than 3 days, 0:00:00 ago"
+    ]
+    assert "ancient" in await dead(system)
+
+
 async def test_of_20000_that_wait_a_worker_has_a_few_in_hand_and_leaves_the_rest_when_it_ends(
     system: System, amqp: Client
 ) -> None:

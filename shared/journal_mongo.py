@@ -149,14 +149,20 @@ class MongoJournal(MongoOutbox):
     async def _note(
         self, key: Key, actor: str, change: Document, changed: Sequence[str], where: Document
     ) -> bool:
-        """Change a command's row, made where there is none; False where it is done or refused, or differs."""
+        """Change a command's row, made where there is none; False where it is done or refused, or differs.
+
+        In a transaction: where one that a dead worker left open holds the row, that is a conflict at once. A
+        plain write would wait for its end, which SecantusDB sees to only when somebody uses a transaction.
+        """
         row = row_of(*key, actor, datetime.now(UTC))
         fresh = {name: value for name, value in row.items() if name not in ("_id", *changed)}
         filter_ = {"_id": row["_id"], "outcome": {"$nin": ENDED}, **where}
+        update = change | {"$setOnInsert": fresh}
         try:
-            with translated():
-                update = change | {"$setOnInsert": fresh}
-                await self.database["inbox"].update_one(filter_, update, upsert=True)
+            async with self.transaction() as transaction:
+                with transaction.using():
+                    inbox = self.database["inbox"]
+                    await inbox.update_one(filter_, update, upsert=True, session=transaction.session)
         except DuplicateKeyError:
             return False
         return True

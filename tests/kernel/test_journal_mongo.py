@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from infra.local.processes import Process
 from shared import journal_mongo_transaction
 from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
 from shared.journal_mongo import MongoJournal
+from shared.journal_mongo_documents import row_of
 from shared.journal_mongo_errors import translated
 from shared.journal_mongo_transaction import MongoTransaction
 from tests.kernel.test_journal import KEY, look_up
@@ -198,6 +200,21 @@ LABELLED = {
     ("RetryableWriteError", "NoWritesPerformed"): StoreAway,
     ("NoWritesPerformed",): OperationFailure,
 }
+
+
+async def test_what_a_dead_worker_holds_is_a_conflict_at_once_for_notes_too(journal: MongoJournal) -> None:
+    now = datetime.now(UTC)
+    async with journal.client.start_session() as dead:
+        await dead.start_transaction()
+        await journal.database["inbox"].insert_one(row_of(*KEY, "direct", now), session=dead)
+
+        async with asyncio.timeout(10):
+            with pytest.raises(Conflict):
+                await journal.note_start(KEY, "direct")
+            with pytest.raises(Conflict):
+                await journal.note_attempt(KEY, "direct", 2, now, "it broke")
+
+    assert await journal.note_start(KEY, "direct") == 1
 
 
 @pytest.mark.parametrize("labels", LABELLED, ids="+".join)

@@ -99,8 +99,8 @@ async def test_letters_may_be_escaped_and_the_longest_text_still_fits(
     [
         ("x" * 6_000_000, "6000000 bytes of UTF-8, and at most 5000000 are taken"),
         ("я" * 2_500_001, "5000002 bytes of UTF-8, and at most 5000000 are taken"),
-        (" \n" * 200_000, "pattern"),
-        ("x" * 300_000 + "\x00", "pattern"),
+        (" \n" * 200_000, "nothing but white space"),
+        ("x" * 300_000 + "\x00", "a NUL character"),
     ],
     ids=["6 MB", "two bytes over", "only spaces", "NUL"],
 )
@@ -138,13 +138,15 @@ async def test_a_message_holds_a_small_text_or_a_blob(system: System, worker: Re
         {"text": "both", "blob": blob},
         {"text": "x" * (INLINE_BYTES + 1)},
         {"blob": blob | {"key": f"texts/../{'0' * 32}-{'0' * 64}"}},
+        {"blob": blob | {"key": f"tasks/{'0' * 32}-{'0' * 64}"}},
+        {"blob": blob | {"size": 10**30}},
     ):
         await system.publish_by_hand("texts.submit_text", json.dumps(wrong), message_id=uuid4().hex)
 
     async def refused() -> bool:
-        return len(await system.get_messages("dead_letters")) >= 4
+        return len(await system.get_messages("dead_letters")) >= 6
 
-    await eventually(refused, "all four are refused")
+    await eventually(refused, "all six are refused")
     assert not await system.documents(WORKER, "texts", **{"blob.key": blob["key"]})
 
 

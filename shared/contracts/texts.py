@@ -46,15 +46,39 @@ def _at_most(most: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _with_something_in_it(text: str) -> str:
+    if "\x00" in text:
+        raise PydanticCustomError("holds_nul", "It holds a NUL character; leave it out")
+    if not text.strip():
+        raise PydanticCustomError("blank", "It is empty, or holds nothing but white space")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can escape what no text holds
+        raise PydanticCustomError("lone_surrogate", "It holds half of a surrogate pair") from None
+    return text
+
+
 Content = Annotated[
     str,
-    StringConstraints(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"),
-    Field(examples=["To be, or not to be."]),
+    AfterValidator(_with_something_in_it),
+    Field(json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}, examples=["To be, or not to be."]),
     _at_most(TEXT_BYTES),
 ]
 """A text with something in it, of at most 5,000,000 bytes of UTF-8, without NUL."""
 
 InlineContent = Annotated[Content, _at_most(INLINE_BYTES)]
+
+
+def _one_of_ours(blob: Blob) -> Blob:
+    if not blob.key.startswith("texts/"):
+        raise PydanticCustomError("not_a_text", "The blob is another owner's")
+    if blob.size > TEXT_BYTES:
+        raise PydanticCustomError("too_many_bytes", "At most {most} bytes are taken", {"most": TEXT_BYTES})
+    return blob
+
+
+TextBlob = Annotated[Blob, AfterValidator(_one_of_ours)]
+"""Owners share the blob store: nobody has another's read or removed here."""
 
 Title = Annotated[Name | None, Field(examples=["Hamlet, 3.1"])]
 
@@ -115,7 +139,7 @@ class SubmitText(Command[TextJob], queue="texts.submit_text"):
     """
 
     text: InlineContent | None = Field(None, examples=["To be, or not to be."])
-    blob: Blob | None = Field(None, description="Where a larger text waits; for the gateway.")
+    blob: TextBlob | None = Field(None, description="Where a larger text waits; for the gateway.")
     title: Title = None
     top: Top = 20
 
@@ -147,7 +171,7 @@ class RemoveText(Command[TextJob], queue="texts.remove_text", refusals=(TextNotF
 class RemoveBlob(Command[Blob], queue="texts.remove_blob"):
     """Remove a blob unless a text refers to it. Sent by text_worker itself, for what was removed."""
 
-    blob: Blob
+    blob: TextBlob
 
 
 class ProcessText(Command[TextJob], queue="texts.process_text", refusals=(TextNotFound,)):

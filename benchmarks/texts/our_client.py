@@ -1,4 +1,7 @@
-"""Hands texts in to text_worker as any AMQP program would, with aio-pika, and waits for the reports."""
+"""Hands texts in to text_worker as any AMQP program would, with aio-pika, and hears that all are counted.
+
+An event is said after its report is stored; that each is there is read at the end.
+"""
 
 import asyncio
 import json
@@ -7,13 +10,10 @@ from typing import Any
 
 import aio_pika
 import uvloop
-from aio_pika.abc import AbstractExchange
+from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 from pymongo import AsyncMongoClient
-from pymongo.asynchronous.collection import AsyncCollection
 
-from benchmarks.texts.handing_in import IN_FLIGHT, POLL_SECONDS, TOP, HandingIn, from_arguments
-
-Reports = AsyncCollection[dict[str, Any]]
+from benchmarks.texts.handing_in import IN_FLIGHT, TOP, HandingIn, from_arguments
 
 
 async def main() -> None:
@@ -23,11 +23,20 @@ async def main() -> None:
         reports = store.get_default_database()["reports"]
         known = {row["_id"] async for row in reports.find({}, {"_id": 1})}
         channel = await connection.channel(on_return_raises=True)
+        heard: set[str] = set()
+        all_counted = asyncio.Event()
 
+        async def hear(event: AbstractIncomingMessage) -> None:
+            heard.add(event.message_id or "")
+            if len(heard) == len(round_.texts):
+                all_counted.set()
+
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind("events", "texts.text_processed")
+        await queue.consume(hear, no_ack=True)
         round_.start()
         await _hand_in(round_, channel.default_exchange)
-        while await reports.estimated_document_count() < len(known) + len(round_.texts):
-            await asyncio.sleep(POLL_SECONDS)
+        await all_counted.wait()
         round_.all_there()
 
         round_.say([row["report"] async for row in reports.find() if row["_id"] not in known])

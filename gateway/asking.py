@@ -95,6 +95,8 @@ class Asker:
     async def changes(self, query: Request[Any], is_last: Callable[[dict[str, Any]], bool]) -> Response:
         """The resource, and each new version of it, until one is the last; however long that takes."""
         first = await self._look(query, fresh=False)
+        if self._header("last-event-id") == str(first.version) and is_last(orjson.loads(first.body)):
+            return Response(status_code=HTTPStatus.NO_CONTENT)  # a browser would come again for ever
         self.http.state.deadline.reschedule(None)
         stream = changes(
             self.gateway.cache,

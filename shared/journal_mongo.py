@@ -77,10 +77,8 @@ class MongoJournal(MongoOutbox):
             for name, step in self.steps.items():
                 if name not in done:
                     await step(self.database)
-                    done_now = {
-                        "$set": {"done_at": datetime.now(UTC)}
-                    }  # by somebody else too, after a minute
-                    await migrations.update_one({"_id": name}, done_now, upsert=True)
+                    noted = {"$set": {"done_at": datetime.now(UTC)}}  # by somebody else too, after a minute
+                    await migrations.update_one({"_id": name}, noted, upsert=True)
             await migrations.update_one(UNDER_WAY, {"$set": {"until": datetime.now(UTC)}})
 
     @asynccontextmanager

@@ -62,6 +62,8 @@ async def test_changes_are_told_as_they_come_until_the_end(http: httpx2.AsyncCli
     assert stream.headers["content-type"].startswith("text/event-stream")
     assert versions == sorted(set(versions))
     assert told[-1]["status"] == "done"
+    again = await http.get(f"{address}/events", headers={"last-event-id": str(versions[-1])})
+    assert (again.status_code, again.content) == (204, b""), "a browser would come again for ever"
 
 
 async def test_a_stream_of_changes_ends_when_its_text_is_removed(

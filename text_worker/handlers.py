@@ -100,21 +100,21 @@ def _fail(job: TextJob, reason: str, work: Work) -> TextJob:
 
 
 @handles(ProcessText, prepare=count_words, given_up=give_text_up, ahead=read_jobs)
-async def process_text(command: ProcessText, work: Work) -> TextJob:
+async def process_text(command: ProcessText, work: Work) -> TextJob | None:
     """Keep what was counted, if somebody still wants it."""
     return await _processed(command, work)
 
 
 @handles(ProcessTextBulk, prepare=count_words, given_up=give_text_up, bulk=True, ahead=read_jobs)
-async def process_text_bulk(command: ProcessTextBulk, work: Work) -> TextJob:
+async def process_text_bulk(command: ProcessTextBulk, work: Work) -> TextJob | None:
     """The same in the second lane, which leaves half of the places to the first."""
     return await _processed(command, work)
 
 
-async def _processed(command: Process, work: Work) -> TextJob:
+async def _processed(command: Process, work: Work) -> TextJob | None:
     store = TextStore(work)
-    job = await store.get(command.text)
-    if work.prepared is None or not jobs.is_wanted(job, command.run):
+    job = await store.find(command.text)
+    if job is None or work.prepared is None or not jobs.is_wanted(job, command.run):
         return job
     if isinstance(work.prepared, BlobLost):
         return _fail(job, f"The text cannot be read: {work.prepared}; hand it in again.", work)

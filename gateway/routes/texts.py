@@ -33,7 +33,10 @@ log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/texts", tags=["texts"])
 
-EVENT_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}},
+    204: {"description": "`Last-Event-ID` was the last: there is nothing to come again for."},
+}
 
 
 class NewText(BaseModel):

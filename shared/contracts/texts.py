@@ -1,7 +1,8 @@
 """Texts: what text_worker hears, answers and says.
 
 A text that is handed in becomes a job; its counting is a message too, in a queue where people see it wait. Of
-one person's jobs the first 50 wait in `texts.process_text`, the others in `texts.process_text_bulk`.
+one person's jobs about 50 for each worker wait in `texts.process_text`, the others in
+`texts.process_text_bulk`. Until people have identities, all who come through REST are one person.
 """
 
 from typing import Annotated, Literal, Self
@@ -174,14 +175,14 @@ class RemoveBlob(Command[Blob], queue="texts.remove_blob"):
     blob: TextBlob
 
 
-class ProcessText(Command[TextJob], queue="texts.process_text", refusals=(TextNotFound,)):
-    """Count one text. Sent by text_worker itself, from what it has stored."""
+class ProcessText(Command[TextJob], queue="texts.process_text"):
+    """Count one text, unless it was removed. Sent by text_worker itself, from what it has stored."""
 
     text: TextId
     run: int = 1
 
 
-class ProcessTextBulk(Command[TextJob], queue="texts.process_text_bulk", refusals=(TextNotFound,)):
+class ProcessTextBulk(Command[TextJob], queue="texts.process_text_bulk"):
     """Count one of very many texts of one person."""
 
     text: TextId

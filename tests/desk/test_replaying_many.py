@@ -1,41 +1,16 @@
 """The desk: what failed is kept, shown, and sent again, on real servers and whatever dies meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
-import pytest
 
-from tests.amqp import Client, client
+from tests.amqp import Client
 from tests.letters import ADA, listed, whole
 from tests.system import Replica, System, eventually
 
 TOY = "tests.toy_service"
 MANY = 1000
-
-
-@pytest.fixture(scope="module")
-async def toy(system: System) -> Replica:
-    """Breaks once and for all, at the first attempt."""
-    return await system.start(TOY, retry_seconds="[]")
-
-
-@pytest.fixture(scope="module")
-async def desk(system: System, toy: Replica) -> Replica:
-    return await system.start("desk_service")
-
-
-@pytest.fixture
-async def amqp(system: System) -> AsyncIterator[Client]:
-    async with client(system) as made:
-        yield made
-
-
-@pytest.fixture
-async def http(system: System, desk: Replica) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA) as made:
-        yield made
 
 
 async def test_a_message_that_breaks_is_shown_whole(

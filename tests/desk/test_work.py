@@ -4,41 +4,17 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aio_pika
 import httpx2
 import pytest
 
-from tests.amqp import Client, client
-from tests.letters import ADA, listed, until, whole
+from tests.amqp import Client
+from tests.letters import listed, until, whole
 from tests.system import ROOT, Replica, System, eventually
 
 TOY = "tests.toy_service"
-
-
-@pytest.fixture(scope="module")
-async def toy(system: System) -> Replica:
-    """Breaks once and for all, at the first attempt."""
-    return await system.start(TOY, retry_seconds="[]")
-
-
-@pytest.fixture(scope="module")
-async def desk(system: System, toy: Replica) -> Replica:
-    return await system.start("desk_service")
-
-
-@pytest.fixture
-async def amqp(system: System) -> AsyncIterator[Client]:
-    async with client(system) as made:
-        yield made
-
-
-@pytest.fixture
-async def http(system: System, desk: Replica) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA) as made:
-        yield made
 
 
 async def a_letter(amqp: Client, http: httpx2.AsyncClient, name: str, **body: Any) -> str:

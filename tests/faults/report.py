@@ -12,7 +12,7 @@ FILE = ROOT / "docs" / "reliability.md"
 HEAD = """\
 # What was broken on purpose, and what came of it
 
-Written by `make faults`, which runs all of this on real servers of its own within 45 minutes; one line again:
+Written by `make faults`, which runs all of this on real servers of its own; one line again:
 `make faults ONLY=<name>`, the same moments again: `SEED=<number>`. A load of mixed commands (tasks, waste,
 texts) runs through REST (awaited, 202, with keys and without) and through queues while something is broken.
 

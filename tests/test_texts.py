@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ async def ended(http: httpx2.AsyncClient, address: str, status: str = "done") ->
     return found
 
 
+@contextmanager
+def frozen(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 async def test_a_text_is_counted_and_its_report_can_be_read(http: httpx2.AsyncClient) -> None:
     address = await hand_in(http, title="Hamlet", top=2)
     job = await ended(http, address)
@@ -69,19 +81,13 @@ async def test_changes_are_told_as_they_come_until_the_end(http: httpx2.AsyncCli
 async def test_a_stream_of_changes_ends_when_its_text_is_removed(
     http: httpx2.AsyncClient, worker: Replica
 ) -> None:
-    pids = pool(worker)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with frozen(pool(worker)):
         address = await hand_in(http)
         async with asyncio.timeout(30), http.stream("GET", f"{address}/events") as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == "id: 1"
             await http.delete(address)
             told = [line async for line in lines if line]
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
     assert told[-2:] == ["event: removed", "data: {}"]
 
@@ -164,18 +170,12 @@ async def test_a_removed_text_is_gone_with_its_report(http: httpx2.AsyncClient) 
 async def test_what_waits_has_no_report_and_can_be_cancelled(
     http: httpx2.AsyncClient, worker: Replica
 ) -> None:
-    pids = pool(worker)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with frozen(pool(worker)):
         address = await hand_in(http)
         early = await http.get(f"{address}/report")
         running = await ended(http, address, "running")
         again = await http.post(f"{address}/again")
         cancelled = await http.post(f"{address}/cancel")
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
     assert (early.status_code, early.json()["code"]) == (409, "not_done")
     assert running["started_at"]

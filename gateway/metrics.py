@@ -51,7 +51,7 @@ class HttpMetrics:
                 SECONDS.labels(method, route).observe(seconds)
                 if "message" in (sent := scope.get("state", {}).get("sent", {})):
                     fields = {"method": method, "path": scope["path"], "status": status}
-                    log.info("request", extra={"fields": {**fields, "seconds": round(seconds, 4), **sent}})
+                    log.info("request", extra={"fields": {**fields, "seconds": round(seconds, 6), **sent}})
 
 
 def _template(scope: Scope) -> str:

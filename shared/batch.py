@@ -266,7 +266,7 @@ def _log_end(
     delivery: Delivery, outcome: Outcome, said: Sequence[Said], seconds: float, *, repeated: bool
 ) -> None:
     """One line for a message that came to its end: what it said, what it was about, why it was refused."""
-    fields = {**delivery.identity, "attempt": delivery.attempt, "seconds": round(seconds, 4)}
+    fields = {**delivery.identity, "attempt": delivery.attempt, "seconds": round(seconds, 6)}
     if said and not repeated:
         fields["said"] = [{"message": one.type, "message_id": str(one.id)} for one in said[:MOST_TOLD]]
     if delivery.touched:

@@ -4,7 +4,7 @@ A command gets its key, its operation and its patience here, from its contract a
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from http import HTTPStatus
 from time import monotonic
@@ -40,7 +40,7 @@ class Asker:
     `sent` goes into its log line: which message it became.
     """
 
-    def __init__(self, http: fastapi.Request, response: Response):
+    def __init__(self, http: fastapi.Request, response: Response | None = None):
         self.http = http
         self.response = response
         self.gateway: Gateway = http.app.state.gateway
@@ -48,7 +48,8 @@ class Asker:
         http.state.answer_headers = self.headers
         self.sent: dict[str, Any] = {}
         http.state.sent = self.sent
-        traceparent = http.headers.get("traceparent", "")
+        self.fields = _joined(http.scope["headers"])
+        traceparent = self._header("traceparent")
         self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
 
     async def __call__(self, request: Request[AnswerType]) -> AnswerType:
@@ -62,7 +63,8 @@ class Asker:
             body = await self._resource(request)
         else:
             body = await self._list(request)
-        self.response.headers.update(self.headers)  # of a route that does not return the answer
+        if self.response:  # FastAPI's, of a route that does not return the answer
+            self.response.headers.update(self.headers)
         status = self.http.scope["route"].status_code or HTTPStatus.OK
         return cast(AnswerType, Response(body, status, self.headers, media_type="application/json"))
 
@@ -151,14 +153,14 @@ class Asker:
     @cached_property
     def key(self) -> str:
         """The client's key, or a new one; it goes with whatever is answered."""
-        key = key_in(self._header("idempotency-key") if "idempotency-key" in self.http.headers else None)
+        key = key_in(self.fields.get("idempotency-key"))
         self.sent["key"] = key
         self.headers["idempotency-key"] = f'"{key}"'
         return key
 
     def _versions(self, command: Conditional) -> tuple[int, ...]:
         """The versions that the command is meant for by its If-Match, none for any."""
-        if "if-match" in self.http.headers:
+        if "if-match" in self.fields:
             return versions_in(self._header("if-match"))
         if command.demands_version:
             raise VersionDemanded(
@@ -168,8 +170,7 @@ class Asker:
         return command.expected_version
 
     def _header(self, name: str) -> str:
-        """A header that may come on several lines, which are one list (RFC 9110, section 5.3)."""
-        return ", ".join(self.http.headers.getlist(name))
+        return self.fields.get(name, "")
 
     async def operation(self, operation: str) -> tuple[OperationKey, Operation]:
         """Which command an operation is about, and what has become of it."""
@@ -192,6 +193,15 @@ class Asker:
         if answered.repeated:
             self.headers["idempotency-replayed"] = "true"
         return answered
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; one that comes on several lines is one list (RFC 9110, section 5.3)."""
+    fields: dict[str, str] = {}
+    for line in headers:
+        name, value = line[0].decode("latin-1"), line[1].decode("latin-1")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
 
 
 async def _asker(

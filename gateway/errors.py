@@ -182,7 +182,7 @@ async def http_error(request: Request, error: Exception) -> Response:
     code = CODE_OF_STATUS.get(error.status_code, "http_error")
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = {"allow": ", ".join(allowed(request.scope))}
+        headers = {"allow": ", ".join(allowed(request.scope, request.app.routes))}
     detail = f"{error.detail}: {request.method} {request.scope['path']}"
     if isinstance(error.__cause__, ValueError):  # of all that JSON may be, this alone Python does not read
         detail = "The body holds a number with too many digits."
@@ -195,11 +195,18 @@ async def defect(request: Request, error: Exception) -> Response:
     return ProblemResponse(500, "defect", detail, headers=answer_headers(request))
 
 
+async def answer_to(request: Request, outcome: Refusal | Accepted | NotModified) -> Response:
+    """What a request is answered with that ended otherwise than with its answer."""
+    if isinstance(outcome, Refusal):
+        return await refused(request, outcome)
+    answer = accepted if isinstance(outcome, Accepted) else not_modified
+    return await answer(request, outcome)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error with a problem."""
-    app.add_exception_handler(Refusal, refused)
-    app.add_exception_handler(Accepted, accepted)
-    app.add_exception_handler(NotModified, not_modified)
+    for outcome in (Refusal, Accepted, NotModified):
+        app.add_exception_handler(outcome, answer_to)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, does_not_fit)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, defect)

@@ -64,7 +64,7 @@ class Limits:
                     take = receive
                 else:
                     most = self.larger.get(scope["path"], self.settings.body_bytes)
-                    take = _once(await self._taken(headers, receive, most, held), receive)
+                    take = once(await self._taken(headers, receive, most, held), receive)
             except Refusal as refusal:
                 problem = ProblemResponse(status_of(refusal.code), refusal.code, refusal.message)
                 await problem(scope, receive, send)
@@ -134,7 +134,7 @@ class Limits:
                 if not has_room:
                     if more:
                         await _pour_away(receive)
-                    raise _too_large(most) if taken > most else _too_many_at_once()
+                    raise _too_large(most) if taken > most else _too_many_atonce()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _made_room(self, held: AsyncExitStack) -> bool:
@@ -185,7 +185,7 @@ def _too_large(most: int) -> OverLimit:
     return OverLimit(f"The body is larger than the {most} bytes that are taken.", code="body_too_large")
 
 
-def _too_many_at_once() -> OverLimit:
+def _too_many_atonce() -> OverLimit:
     return OverLimit("Too many large bodies are in hand already; try again shortly.", code="unavailable")
 
 
@@ -196,7 +196,7 @@ def _require_text(part: bytes, name: str) -> None:
         raise Malformed(f"The {name} is not UTF-8, at byte {error.start}.") from None
 
 
-def _once(body: bytes, receive: Receive) -> Receive:
+def once(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives the body, and what comes after it as it comes."""
     given = False
 

@@ -3,7 +3,9 @@
 import asyncio
 
 from fastapi import FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway import errors, examples, openapi
 from gateway.cache import Cache
@@ -11,6 +13,7 @@ from gateway.compression import Compression
 from gateway.deadline import Deadline
 from gateway.event_line import EventLine
 from gateway.gateway import Gateway
+from gateway.lean import Lean
 from gateway.limits import Limits
 from gateway.methods import Methods
 from gateway.metrics import WAITING, HttpMetrics
@@ -27,6 +30,7 @@ from shared.health import Dependency, Health
 from shared.process import end, http_door, run_process, settings_or_exit, until_stopped
 
 ABOUT = "Commands and queries of Conveyor. Each becomes a message; its owner answers."
+ROUTERS = (tasks.router, waste.router, texts.router, operation_routes.router)
 
 
 def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> FastAPI:
@@ -40,19 +44,25 @@ def build_app(settings: GatewaySettings, gateway: Gateway, health: Health) -> Fa
         generate_unique_id_function=openapi.operation_id,
     )
     app.state.gateway = gateway
-    app.add_middleware(Compression, least=settings.compressed_bytes)  # the innermost
-    app.add_middleware(Methods)
-    app.add_middleware(Limits, settings=settings, larger={"/texts": settings.text_body_bytes})
-    app.add_middleware(Deadline, seconds=settings.request_seconds)
-    app.add_middleware(HttpMetrics)
     errors.install(app)
     examples.install(app)
     openapi.install(app)
-    for router in (tasks.router, waste.router, texts.router, operation_routes.router, pages(settings)):
+    for router in (*ROUTERS, pages(settings)):
         app.include_router(router)
     for path, page in health.pages():
         app.routes.append(Route(path, page, methods=["GET"], include_in_schema=False))
     return app
+
+
+def behind_checks(app: FastAPI, settings: GatewaySettings) -> ASGIApp:
+    """All that a request passes before it comes to a route, from the innermost to the outermost."""
+    door: ASGIApp = Lean(app, ROUTERS)
+    door = Compression(door, least=settings.compressed_bytes)
+    door = Methods(door, app.routes)
+    door = Limits(door, settings=settings, larger={"/texts": settings.text_body_bytes})
+    door = Deadline(door, seconds=settings.request_seconds)
+    door = HttpMetrics(door)
+    return ServerErrorMiddleware(door, handler=errors.defect)
 
 
 async def run(settings: GatewaySettings) -> None:
@@ -75,7 +85,8 @@ async def run(settings: GatewaySettings) -> None:
         *(asyncio.create_task(one.keep_probing(), name=one.name) for one in health.dependencies),
     ]
     health.stage = "running"
-    async with http_door(build_app(settings, gateway, health), settings.http_host, settings.http_port):
+    door = behind_checks(build_app(settings, gateway, health), settings)
+    async with http_door(door, settings.http_host, settings.http_port):
         try:
             await until_stopped(*background)
             health.stage = "stopping"

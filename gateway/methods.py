@@ -1,6 +1,8 @@
 """Methods that follow from the routes (RFC 9110, section 9.3): HEAD from GET, OPTIONS and Allow from all."""
 
-from starlette.routing import Match
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -9,14 +11,19 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 class Methods:
     """Answers OPTIONS, and HEAD as GET without the body."""
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]):
         self.app = app
+        self.routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope["method"] = "GET"
             send = _without_body(send)
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and (methods := allowed(scope)):
+        if (
+            scope["type"] == "http"
+            and scope["method"] == "OPTIONS"
+            and (methods := allowed(scope, self.routes))
+        ):
             headers = [(b"allow", ", ".join(methods).encode())]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
@@ -24,17 +31,17 @@ class Methods:
             await self.app(scope, receive, send)
 
 
-def allowed(scope: Scope) -> list[str]:
+def allowed(scope: Scope, routes: Sequence[BaseRoute]) -> list[str]:
     """The methods of the path, of all routes that share it; none where nothing is."""
-    found = [method for method in METHODS if _is_routed(scope, method)]
+    found = [method for method in METHODS if _is_routed(scope, method, routes)]
     if "GET" in found:
         found.append("HEAD")
     return [*found, "OPTIONS"] if found else []
 
 
-def _is_routed(scope: Scope, method: str) -> bool:
+def _is_routed(scope: Scope, method: str, routes: Sequence[BaseRoute]) -> bool:
     asked = {**scope, "method": method}
-    return any(route.matches(asked)[0] is Match.FULL for route in scope["app"].routes)
+    return any(route.matches(asked)[0] is Match.FULL for route in routes)
 
 
 def _without_body(send: Send) -> Send:

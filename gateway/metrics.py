@@ -4,6 +4,7 @@ A request that became a message is also a log line, with the ids by which `make 
 """
 
 import logging
+from functools import lru_cache
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -42,16 +43,29 @@ class HttpMetrics:
                 status = message["status"]
             await send(message)
 
-        with IN_PROGRESS.labels(method).track_inprogress():
-            try:
-                await self.app(scope, receive, watch)
-            finally:
-                route, seconds = _template(scope), perf_counter() - started
-                REQUESTS.labels(method, route, status).inc()
-                SECONDS.labels(method, route).observe(seconds)
-                if "message" in (sent := scope.get("state", {}).get("sent", {})):
-                    fields = {"method": method, "path": scope["path"], "status": status}
-                    log.info("request", extra={"fields": {**fields, "seconds": round(seconds, 6), **sent}})
+        under_way = _under_way(method)
+        under_way.inc()
+        try:
+            await self.app(scope, receive, watch)
+        finally:
+            under_way.dec()
+            route, seconds = _template(scope), perf_counter() - started
+            answered, durations = _series(method, route, status)
+            answered.inc()
+            durations.observe(seconds)
+            if "message" in (sent := scope.get("state", {}).get("sent", {})):
+                fields = {"method": method, "path": scope["path"], "status": status}
+                log.info("request", extra={"fields": {**fields, "seconds": round(seconds, 6), **sent}})
+
+
+@lru_cache
+def _under_way(method: str) -> Gauge:
+    return IN_PROGRESS.labels(method)
+
+
+@lru_cache(maxsize=1024)
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
 
 
 def _template(scope: Scope) -> str:

@@ -6,7 +6,9 @@ Its id holds all that any replica needs: queue, message id, actor, and when. It 
 
 from dataclasses import dataclass
 
-from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+import orjson
+from itsdangerous import BadData, SignatureExpired, Signer, TimestampSigner
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from shared.messages import NotFound, Refusal
 
@@ -38,16 +40,19 @@ class Operations:
     """Makes and reads operation ids."""
 
     def __init__(self, secret: str, keep_seconds: float):
-        self.serializer = URLSafeTimedSerializer(secret, salt="operation")
+        key = Signer(secret, salt="operation").derive_key()
+        self.signer = TimestampSigner(key, key_derivation="none")  # derived once: every command signs
         self.keep_seconds = keep_seconds
 
     def path(self, key: OperationKey) -> str:
-        return f"/operations/{self.serializer.dumps([key.queue, key.message_id, key.actor])}"
+        named = base64_encode(orjson.dumps([key.queue, key.message_id, key.actor]))
+        return f"/operations/{self.signer.sign(named).decode()}"
 
     def read(self, operation: str, actor: str) -> OperationKey:
         """Refuses what is forged, broken or another's with `OperationNotFound`, the old with `…Expired`."""
         try:
-            key = OperationKey(*self.serializer.loads(operation, max_age=int(self.keep_seconds)))
+            named = self.signer.unsign(operation, max_age=int(self.keep_seconds))
+            key = OperationKey(*orjson.loads(base64_decode(named)))
         except SignatureExpired:
             raise OperationExpired("What became of this command is no longer kept.") from None
         except BadData:

@@ -3,10 +3,12 @@
 Every line about a message carries the id of its conversation, so that one search finds a whole story.
 """
 
+import asyncio
 import logging
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -58,10 +60,48 @@ class ReadableLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """What is told in one turn of the event loop leaves in one write; a warning takes it along at once."""
+
+    def __init__(self, stream: TextIO):
+        super().__init__(stream)
+        self.waiting: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.waiting.append(f"{self.format(record)}\n")
+        if record.levelno < logging.WARNING and (loop := _running_loop()):
+            if len(self.waiting) == 1:
+                loop.call_soon(self.flush)
+        else:
+            self.flush()
+
+    def flush(self) -> None:
+        with self.lock or nullcontext():
+            waiting, self.waiting = self.waiting, []
+            if waiting:
+                self.stream.write("".join(waiting))
+                self.stream.flush()
+
+
+def tell() -> None:
+    """Have all lines leave that wait for the end of the turn."""
+    for handler in logging.root.handlers:
+        handler.flush()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def start_logging(service: str, form: Literal["json", "text"], level: str) -> None:
     """Send all log lines of this process to standard error, in the chosen form."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines(service) if form == "json" else ReadableLines())
+    logging._srcfile = None  # nobody asks for the line of code, which takes longest to find out
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for chatty in ("aiormq", "aio_pika", "alembic", "sqlalchemy", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL if chatty == "aiormq" else logging.WARNING)

@@ -1,7 +1,7 @@
 """Texts: what text_worker hears, answers and says.
 
 A text that is handed in becomes a job; its counting is a message too, in a queue where people see it wait. Of
-one person's jobs about 50 for each worker wait in `texts.process_text`, the others in
+one person's jobs at most 50 wait in `texts.process_text`, the others in
 `texts.process_text_bulk`. Until people have identities, all who come through REST are one person.
 """
 

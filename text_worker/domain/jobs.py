@@ -7,7 +7,7 @@ from shared.messages import new_id
 
 UNDER_WAY = frozenset(("queued", "running"))
 FIRST_LANE = 50
-"""So many jobs of one person wait in the first lane; whoever hands in more shares the second with others."""
+"""So many jobs of one person are under way in the first lane; who hands in more shares the second."""
 
 
 def submitted(command: SubmitText, now: datetime) -> TextJob:

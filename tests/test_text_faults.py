@@ -90,8 +90,8 @@ async def with_pools_that_run(system: System, amqp: Client, workers: list[Replic
 
     async def all_run() -> list[int]:
         await hand_in(amqp, f"to begin with {uuid4()}")
-        pids = [pool(worker) for worker in workers]
-        return sum(pids, []) if all(len(some) == 2 for some in pids) else []
+        pids = [pid for worker in workers for pid in pool(worker)]
+        return pids if len(pids) == 2 * len(workers) else []
 
     pids: list[int] = await eventually(all_run, "all places count")
     await ended(system, *[job["title"] for job in await jobs(system)])

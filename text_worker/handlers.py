@@ -101,7 +101,7 @@ def _fail(job: TextJob, reason: str, work: Work) -> TextJob:
 
 @handles(ProcessText, prepare=count_words, given_up=give_text_up, ahead=read_jobs)
 async def process_text(command: ProcessText, work: Work) -> TextJob | None:
-    """Keep what was counted, if somebody still wants it."""
+    """Keep what was counted, if somebody still wants it, or had it replayed."""
     return await _processed(command, work)
 
 
@@ -114,7 +114,7 @@ async def process_text_bulk(command: ProcessTextBulk, work: Work) -> TextJob | N
 async def _processed(command: Process, work: Work) -> TextJob | None:
     store = TextStore(work)
     job = await store.find(command.text)
-    if job is None or work.prepared is None or not jobs.is_wanted(job, command.run):
+    if job is None or work.prepared is None or not jobs.may_be_done(job, command.run):
         return job
     if isinstance(work.prepared, BlobLost):
         return _fail(job, f"The text cannot be read: {work.prepared}; hand it in again.", work)

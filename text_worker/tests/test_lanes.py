@@ -1,4 +1,4 @@
-"""Of one person's jobs so many are under way in the first lane and no more, however many workers take them."""
+"""Of one person's jobs so many are under way in the first lane and no more, whoever takes them."""
 
 import asyncio
 import random

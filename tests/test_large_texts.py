@@ -380,6 +380,35 @@ async def test_what_a_command_left_that_has_ended_is_removed_after_a_day(
     assert (left.exists(), kept.exists()) == (False, True)
 
 
+async def test_what_a_folder_was_putting_when_its_process_died_is_removed_after_a_day(system: System) -> None:
+    blob = await Blobs(system.blobs.as_uri()).put("texts", uuid4().hex, b"whole")
+    whole = system.blobs / blob.key
+    young, old = (whole.with_name(f"{whole.name}#{number}") for number in (1, 2))
+    for file in (young, old):
+        file.write_bytes(b"wh")
+    aged(old, 25)
+    await swept(system)
+
+    assert [file.exists() for file in (whole, young, old)] == [True, True, False]
+
+
+async def test_while_the_broker_is_away_nothing_is_put_into_the_blob_store(system: System) -> None:
+    before = files(system)
+    cut_off = system.launch("gateway", rabbitmq_url=f"amqp://127.0.0.1:{system.ports.choose_any()}")
+
+    async def answer() -> httpx2.Response | None:
+        try:
+            async with system.http(cut_off) as http:
+                return await http.post("/texts", json={"text": LARGE})
+        except httpx2.TransportError:
+            return None
+
+    refused = await eventually(answer, "the gateway answers")
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert refused.headers["idempotency-key"]
+    assert files(system) == before
+
+
 async def test_a_worker_sweeps_by_itself(system: System, worker: Replica) -> None:
     blob = await Blobs(system.blobs.as_uri()).put("texts", uuid4().hex, LARGE.encode())
     file = aged(system.blobs / blob.key, 97)

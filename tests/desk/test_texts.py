@@ -1,6 +1,7 @@
 """Texts whose work lies on the desk: they read as failed, whoever gave it up, and are done after a replay."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -70,14 +71,11 @@ async def test_a_text_that_the_broker_gave_up_has_failed_and_is_done_after_a_rep
 ) -> None:
     worker = await system.start(WORKER, places="2")
     await ended(http, await hand_in(http))
-    pids = await until_counting(worker)
-    for pid in pids:
+    for pid in await until_counting(worker):
         os.kill(pid, signal.SIGSTOP)
     address = await hand_in(http, "To be", title="given up by the broker")
     await ended(http, address, "running")
-    for pid in (worker.process.pid, *pids):
-        assert pid
-        os.kill(pid, signal.SIGKILL)
+    worker.process.kill()
     async with client(system) as taker:
         work = await taker.channel.get_queue(WORK)
 
@@ -162,3 +160,7 @@ async def test_an_edited_large_text_is_the_same_text(
     [job] = await jobs(system, title="as edited")
     await ended(http, f"/texts/{job['_id']}")
     assert not await jobs(system, title="as sent")
+    recent = await system.get_messages("events.recent")
+    faults = [json.loads(one["payload"]) for one in recent if one["properties"]["type"] == "Fault"]
+    assert {fault["queue"] for fault in faults} == {WORK, "texts.submit_text"}
+    assert {fault["queue"] for fault in faults if fault["body"]} == {WORK}  # what people said stays there

@@ -1,6 +1,6 @@
 """What the desk does with a dead letter: keep it, and say so."""
 
-from desk_service.domain.deaths import death_of
+from desk_service.domain.deaths import PROCESSES, death_of
 from desk_service.store.letters import LetterStore
 from shared.contracts.desk import DeadLetter, Fault
 from shared.handling import Work, handles
@@ -23,5 +23,6 @@ async def keep_dead_letter(dead: DeadLetter, work: Work) -> None:
             cause=death.cause,
             attempts=death.attempts,
             died_at=death.died_at,
+            body=death.body.decode(errors="replace") if death.actor in PROCESSES else None,
         )
     )

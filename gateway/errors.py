@@ -26,6 +26,7 @@ STATUS_OF_CODE = {
     "name_looks_like_id": 422,
     "road_to_itself": 422,
     "name_taken": 409,
+    "not_trusted": 403,
     "not_done": 409,
     "already_ended": 409,
     "still_under_way": 409,

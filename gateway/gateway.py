@@ -34,12 +34,16 @@ class Gateway:
         self.blobs = blobs
         self.waiting = 0
 
-    async def ask(self, request: Request[Any], **how: Any) -> Answered:
-        """Refuses at once while the broker does not answer probes: a frozen one would only cost time."""
+    def refuse_what_cannot_be_sent(self) -> None:
+        """At once, while the broker does not answer probes: a frozen one would only cost time."""
         if not self.broker.up:
             raise Unavailable("The message broker cannot be reached; try again shortly.")
         if self.waiting >= self.settings.waiting_requests:
             raise Unavailable("Too many requests wait for answers already; try again shortly.")
+
+    async def ask(self, request: Request[Any], **how: Any) -> Answered:
+        """The answer; refused with `Unavailable` where nothing was sent."""
+        self.refuse_what_cannot_be_sent()
         self.waiting += 1
         try:
             return await self.client.ask(request, actor=ANONYMOUS, **how)

@@ -107,6 +107,17 @@ class Blobs:
                 now = datetime.now(UTC)
                 yield {one["path"]: now - one["last_modified"] for one in page}
 
+    def remove_cut_short(self, owner: str, older_than: timedelta) -> None:
+        """Remove what a folder was putting when its process died: files that its listings hide."""
+        if not self.url.startswith("file:"):
+            return
+        with _translated():
+            for file in (self.folder / owner).glob("*#*"):
+                with suppress(FileNotFoundError):  # another process may be quicker
+                    put_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                    if datetime.now(UTC) - put_at > older_than:
+                        file.unlink()
+
 
 def _sync(file: Path) -> None:
     """Have the disk keep a file, and that it is there."""

@@ -74,7 +74,7 @@ class Handler:
     function: Callable[[Any, Work], Awaitable[Answer | None]]
     contended: bool = False
     prepare: Callable[[Any, Work], Awaitable[Any]] | None = None
-    given_up: Callable[[Any, str, Work], Awaitable[None]] | None = None
+    given_up: "GivenUp | None" = None
     bulk: bool = False
     ahead: Callable[[Sequence[Any], Work], Awaitable[None]] | None = None
 
@@ -93,6 +93,10 @@ class Handler:
         return (self.function.__doc__ or self.message.__doc__ or "").strip()
 
 
+GivenUp = Callable[[Any, str, Work], Awaitable[None]]
+GIVEN_UP: dict[Any, GivenUp] = {}
+"""What every handler declared for its message's end among the dead letters."""
+
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
@@ -101,7 +105,7 @@ def handles(
     *,
     contended: bool = False,
     prepare: Callable[[Any, Work], Awaitable[Any]] | None = None,
-    given_up: Callable[[Any, str, Work], Awaitable[None]] | None = None,
+    given_up: GivenUp | None = None,
     bulk: bool = False,
     ahead: Callable[[Sequence[Any], Work], Awaitable[None]] | None = None,
 ) -> Callable[[F], F]:
@@ -116,7 +120,11 @@ def handles(
     `bulk`: its prepare beats get half of the places while others wait, all when none does.
     `ahead`: reads, in one go for all such messages of a batch, what the handler reads for each.
     `given_up`: what is to be changed and said when the message goes to the dead letters, with the reason.
+    Where the broker put there what the service had sent itself, the desk's `Fault` calls it; so it may be
+    called more than once for a message.
     """
+    if given_up:
+        GIVEN_UP[message] = given_up
 
     def declare(function: F) -> F:
         function.__handles__ = Handler(message, function, contended, prepare, given_up, bulk, ahead)  # type: ignore[attr-defined]

@@ -3,11 +3,14 @@
 What the owner did not give up itself, since the broker did or it could not read it, it hears as a `Fault`.
 """
 
+from contextlib import suppress
+
 import orjson
+from pydantic import ValidationError
 
 from shared.contracts.desk import Fault
 from shared.contracts.operations import GetOperation, Operation
-from shared.handling import Work, handles
+from shared.handling import GIVEN_UP, Work, handles
 from shared.journal import Noted, Outcome, Settled
 from shared.messages import REQUESTS, Command, Failed
 
@@ -37,7 +40,10 @@ async def get_operation(query: GetOperation, work: Work) -> Operation:
 
 @handles(Fault)
 async def on_fault(fault: Fault, work: Work) -> None:
-    """Note that a command of ours lies with the dead letters; it can be replayed all the same."""
+    """Note that a command of ours lies with the dead letters; it can be replayed all the same.
+
+    Where we gave it up ourselves that is noted already, or about to be: `given_up` bears being called twice.
+    """
     request = REQUESTS.get(fault.queue)
     if (
         request is None
@@ -50,3 +56,7 @@ async def on_fault(fault: Fault, work: Work) -> None:
         failed = Failed(f"{request.__name__} lies with the dead letters: {fault.reason}")
         outcome = Outcome("failed", failed.to_json(), b"")
         await work.transaction.conclude([Settled(fault.queue, fault.message_id, fault.actor, outcome)], [])
+        if request in GIVEN_UP and fault.body:
+            work.attempt = fault.attempts
+            with suppress(ValidationError):  # of what never fitted its contract nothing waits
+                await GIVEN_UP[request](request.model_validate_json(fault.body), fault.reason, work)

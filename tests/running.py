@@ -26,6 +26,8 @@ class Running:
         self.contended = contended
         self.functions = {handler.message: handler.function for handler in handlers_in(handlers)}
         self.said: list[Event] = []
+        self.prepared: Any = None
+        """What the prepare beats of its messages have brought."""
 
     async def ask(self, message: Request[AnswerType]) -> AnswerType:
         """The answer to one message; what the handler raises is raised."""
@@ -36,19 +38,24 @@ class Running:
 
     async def batch(self, *messages: Request[Any]) -> list[Any]:
         """Commands in one transaction: answers, and refusals where nothing was written."""
-        answers: list[Any] = []
         async with self.journal.transaction(contended=self.contended) as transaction:
-            for message in messages:
-                transaction.next_message()
-                writes = transaction.writes
-                work = Work("id", "direct", "conversation", datetime.now(UTC), transaction)
-                try:
-                    answers.append(await self.functions[type(message)](message, work))
-                except Refusal as refusal:
-                    assert transaction.writes == writes, "refused after a write"
-                    answers.append(refusal)
-                self.said += work.said
-            await transaction.conclude([], [])
+            return await self.batch_in(transaction, *messages)
+
+    async def batch_in(self, transaction: Any, *messages: Request[Any]) -> list[Any]:
+        """The same, before its commit."""
+        answers: list[Any] = []
+        for message in messages:
+            transaction.next_message()
+            writes = transaction.writes
+            work = Work("id", "direct", "conversation", datetime.now(UTC), transaction)
+            work.prepared = self.prepared
+            try:
+                answers.append(await self.functions[type(message)](message, work))
+            except Refusal as refusal:
+                assert transaction.writes == writes, "refused after a write"
+                answers.append(refusal)
+            self.said += work.said
+        await transaction.conclude([], [])
         return answers
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:

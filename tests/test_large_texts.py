@@ -16,6 +16,7 @@ import pytest
 from shared.blobs import Blobs
 from shared.contracts.texts import INLINE_BYTES, TEXT_BYTES
 from shared.journal_mongo import MongoJournal
+from tests.amqp import client
 from tests.system import Replica, System, eventually
 from tests.test_text_faults import until_counting
 from tests.test_texts import ended, hand_in
@@ -148,6 +149,31 @@ async def test_a_message_holds_a_small_text_or_a_blob(system: System, worker: Re
 
     await eventually(refused, "all six are refused")
     assert not await system.documents(WORKER, "texts", **{"blob.key": blob["key"]})
+
+
+async def test_nobody_but_the_gateway_names_a_blob_and_nobody_but_the_worker_removes_one(
+    system: System, worker: Replica, http: httpx2.AsyncClient
+) -> None:
+    address = await hand_in(http, LARGE)
+    blob = (await content_of(system, address))["blob"]
+    message_id = blob["key"].removeprefix("texts/").partition("-")[0]
+    async with client(system, "gateway") as gateways, client(system) as operators:
+        named = [
+            await operators.ask("texts.submit_text", {"blob": blob}, message_id=one)
+            for one in (uuid4().hex, message_id)
+        ]
+        removed = [
+            await one.ask("texts.remove_blob", {"blob": blob}, **{"headers": headers, **properties})
+            for one, headers, properties in (
+                (operators, {"actor": WORKER}, {}),
+                (gateways, {"actor": "anonymous"}, {"user_id": "gateway"}),
+            )
+        ]
+
+    assert [answer.body["code"] for answer in named] == ["not_trusted", "message_id_reused"]
+    assert {answer.body["code"] for answer in removed} == {"not_trusted"}
+    assert (await file_of(system, address)).exists()
+    assert len(await system.documents(WORKER, "texts", **{"blob.key": blob["key"]})) == 1
 
 
 async def test_one_key_is_one_text_however_often_and_at_once_it_is_sent(
@@ -352,6 +378,35 @@ async def test_what_a_command_left_that_has_ended_is_removed_after_a_day(
         aged(file, 25)
     await swept(system)
     assert (left.exists(), kept.exists()) == (False, True)
+
+
+async def test_what_a_folder_was_putting_when_its_process_died_is_removed_after_a_day(system: System) -> None:
+    blob = await Blobs(system.blobs.as_uri()).put("texts", uuid4().hex, b"whole")
+    whole = system.blobs / blob.key
+    young, old = (whole.with_name(f"{whole.name}#{number}") for number in (1, 2))
+    for file in (young, old):
+        file.write_bytes(b"wh")
+    aged(old, 25)
+    await swept(system)
+
+    assert [file.exists() for file in (whole, young, old)] == [True, True, False]
+
+
+async def test_while_the_broker_is_away_nothing_is_put_into_the_blob_store(system: System) -> None:
+    before = files(system)
+    cut_off = system.launch("gateway", rabbitmq_url=f"amqp://127.0.0.1:{system.ports.choose_any()}")
+
+    async def answer() -> httpx2.Response | None:
+        try:
+            async with system.http(cut_off) as http:
+                return await http.post("/texts", json={"text": LARGE})
+        except httpx2.TransportError:
+            return None
+
+    refused = await eventually(answer, "the gateway answers")
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert refused.headers["idempotency-key"]
+    assert files(system) == before
 
 
 async def test_a_worker_sweeps_by_itself(system: System, worker: Replica) -> None:

@@ -10,6 +10,7 @@ from shared.contracts.texts import (
     GetReport,
     GetText,
     ListTexts,
+    NotTrusted,
     ProcessText,
     ProcessTextBulk,
     RemoveBlob,
@@ -27,11 +28,12 @@ from shared.contracts.texts import (
     TextStarted,
     TextSubmitted,
 )
-from shared.handling import Work, handles
+from shared.handling import DIRECT, Work, handles
 from text_worker.domain import jobs
 from text_worker.domain.counting import report_on
 from text_worker.store import TextStore
 
+OURSELVES = "text_worker"
 SLOW_SECONDS = 1.0
 Process = ProcessText | ProcessTextBulk
 
@@ -39,6 +41,10 @@ Process = ProcessText | ProcessTextBulk
 @handles(SubmitText)
 async def submit_text(command: SubmitText, work: Work) -> TextJob:
     """Keep the text, and send the work."""
+    if command.blob and work.actor == DIRECT:
+        raise NotTrusted(
+            "Only the gateway names a blob: send the text itself, or POST a large one to /texts."
+        )
     store = TextStore(work)
     job = jobs.submitted(command, work.now)
     lane = await store.lane_of(work.actor, jobs.FIRST_LANE)
@@ -101,7 +107,7 @@ def _fail(job: TextJob, reason: str, work: Work) -> TextJob:
 
 @handles(ProcessText, prepare=count_words, given_up=give_text_up, ahead=read_jobs)
 async def process_text(command: ProcessText, work: Work) -> TextJob | None:
-    """Keep what was counted, if somebody still wants it."""
+    """Keep what was counted, if somebody still wants it, or had it replayed."""
     return await _processed(command, work)
 
 
@@ -114,7 +120,7 @@ async def process_text_bulk(command: ProcessTextBulk, work: Work) -> TextJob | N
 async def _processed(command: Process, work: Work) -> TextJob | None:
     store = TextStore(work)
     job = await store.find(command.text)
-    if job is None or work.prepared is None or not jobs.is_wanted(job, command.run):
+    if job is None or work.prepared is None or not jobs.may_be_done(job, command.run):
         return job
     if isinstance(work.prepared, BlobLost):
         return _fail(job, f"The text cannot be read: {work.prepared}; hand it in again.", work)
@@ -183,6 +189,8 @@ async def remove_text(command: RemoveText, work: Work) -> TextJob:
 async def remove_unreferenced(command: RemoveBlob, work: Work) -> None:
     """Another text has the same blob if its command came under the same key, days later."""
     assert work.blobs
+    if work.actor != OURSELVES:
+        raise NotTrusted("Only text_worker removes blobs, with their texts: send texts.remove_text.")
     if not await TextStore(work).referred_to([command.blob.key]):
         await work.blobs.remove(command.blob.key)
 

@@ -22,6 +22,7 @@ from shared.journal import Conflict, StoreAway
 from shared.journal_mongo import MongoJournal
 from shared.journal_mongo_transaction import MongoTransaction, mongo
 from shared.paging import cursor_at, place_in
+from text_worker.domain.jobs import UNDER_WAY
 from text_worker.settings import TextSettings
 
 log = logging.getLogger(__name__)
@@ -110,13 +111,20 @@ class TextStore:
         return Report.model_validate_json(row["report"])
 
     async def lane_of(self, person: str, most: int) -> str:
-        """`first` while fewer than `most` of a person's jobs wait there. Counted once a batch."""
-        waiting = self.transaction.memory
-        if person not in waiting:
-            filter_ = {"person": person, "lane": "first", "status": "queued"}
-            waiting[person] = await self.transaction.count("jobs", filter_)
-        lane = "first" if waiting[person] < most else "bulk"
-        waiting[person] += lane == "first"
+        """`first` while fewer than `most` of a person's jobs are under way there. Counted once a batch.
+
+        Whose batch takes places there writes the person's turn: of two that counted without each other one
+        conflicts, and counts again. The jobs themselves are all that is counted, so nothing can drift.
+        """
+        under_way = self.transaction.memory
+        if person not in under_way:
+            filter_ = {"person": person, "lane": "first", "status": {"$in": sorted(UNDER_WAY)}}
+            under_way[person] = await self.transaction.count("jobs", filter_)
+            if under_way[person] < most:
+                turn = UpdateOne({"_id": person}, {"$inc": {"taken": 1}}, upsert=True)
+                self.transaction.write("turns", turn)
+        lane = "first" if under_way[person] < most else "bulk"
+        under_way[person] += lane == "first"
         return lane
 
     async def list(self, query: ListTexts) -> TextJobs:
@@ -159,6 +167,7 @@ async def unneeded(
 async def sweep(journal: MongoJournal, blobs: Blobs, settings: TextSettings) -> None:
     """Remove what nobody needs; harmless in several processes at once."""
     alone = timedelta(hours=settings.blob_hours)
+    blobs.remove_cut_short(SubmitText.owner(), alone)
     async for page in blobs.ages(SubmitText.owner()):
         old = {key: age for key, age in page.items() if age > alone}
         async with journal.reading() as transaction:

@@ -56,7 +56,7 @@ async def submit_text(text: NewText, ask: Ask) -> TextJob:
 
 
 async def _command(new: NewText, ask: Ask) -> SubmitText:
-    """A large text goes to the blob store first.
+    """A large text goes to the blob store first, unless nothing can be sent just now.
 
     It stays there whatever becomes of the command: a repeat that is not sent must not take away what the
     first one refers to. Its owner removes what nobody needs.
@@ -64,8 +64,10 @@ async def _command(new: NewText, ask: Ask) -> SubmitText:
     content = new.text.encode()
     if len(content) <= INLINE_BYTES:
         return SubmitText(text=new.text, title=new.title, top=new.top)
+    message_id = ask.message_id(SubmitText)
+    ask.gateway.refuse_what_cannot_be_sent()
     try:
-        blob = await ask.gateway.blobs.put(SubmitText.owner(), ask.message_id(SubmitText), content)
+        blob = await ask.gateway.blobs.put(SubmitText.owner(), message_id, content)
     except BlobsAway as away:
         log.warning("a text cannot be kept", extra={"fields": {"reason": str(away)}})
         raise Unavailable("The store for large texts cannot be reached; try again shortly.") from away

@@ -25,3 +25,8 @@ class Fault(Event, routing_key="desk.fault", heard_by=("*",)):
     )
     attempts: int
     died_at: AwareDatetime
+    body: str | None = Field(
+        None,
+        description="What it said, where its owner had sent it itself: by that it undoes what waits for it.",
+        examples=['{"text": "0199d6c1-11d3-7c0e-8a4f-2b9e5d7c6b01", "run": 1}'],
+    )

@@ -1,7 +1,7 @@
 """Texts: what text_worker hears, answers and says.
 
 A text that is handed in becomes a job; its counting is a message too, in a queue where people see it wait. Of
-one person's jobs about 50 for each worker wait in `texts.process_text`, the others in
+one person's jobs at most 50 wait in `texts.process_text`, the others in
 `texts.process_text_bulk`. Until people have identities, all who come through REST are one person.
 """
 
@@ -110,6 +110,12 @@ class StillUnderWay(Refusal):
     code = "still_under_way"
 
 
+class NotTrusted(Refusal):
+    """Only the system's own processes name blobs: whoever names one could read or remove another's text."""
+
+    code = "not_trusted"
+
+
 class TextJob(Resource, path="/texts/{id}"):
     """A text that was handed in, and how far its counting has come.
 
@@ -133,14 +139,14 @@ class TextJobs(Page):
     items: list[TextJob]
 
 
-class SubmitText(Command[TextJob], queue="texts.submit_text"):
+class SubmitText(Command[TextJob], queue="texts.submit_text", refusals=(NotTrusted,)):
     """Hand a text in, to have its words, sentences and characters counted.
 
     It holds up to 262,144 bytes of UTF-8; `POST /texts` takes up to 5,000,000 and sends a `blob` instead.
     """
 
     text: InlineContent | None = Field(None, examples=["To be, or not to be."])
-    blob: TextBlob | None = Field(None, description="Where a larger text waits; for the gateway.")
+    blob: TextBlob | None = Field(None, description="Where a larger text waits; only the gateway names it.")
     title: Title = None
     top: Top = 20
 
@@ -169,7 +175,7 @@ class RemoveText(Command[TextJob], queue="texts.remove_text", refusals=(TextNotF
     text: TextId
 
 
-class RemoveBlob(Command[Blob], queue="texts.remove_blob"):
+class RemoveBlob(Command[Blob], queue="texts.remove_blob", refusals=(NotTrusted,)):
     """Remove a blob unless a text refers to it. Sent by text_worker itself, for what was removed."""
 
     blob: TextBlob

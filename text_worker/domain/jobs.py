@@ -7,7 +7,7 @@ from shared.messages import new_id
 
 UNDER_WAY = frozenset(("queued", "running"))
 FIRST_LANE = 50
-"""So many jobs of one person wait in the first lane; whoever hands in more shares the second with others."""
+"""So many jobs of one person are under way in the first lane; who hands in more shares the second."""
 
 
 def submitted(command: SubmitText, now: datetime) -> TextJob:
@@ -20,12 +20,17 @@ def is_wanted(job: TextJob | None, run: int) -> bool:
     return job is not None and job.run == run and job.status in UNDER_WAY
 
 
+def may_be_done(job: TextJob, run: int) -> bool:
+    """A run that was given up, and so failed, may be replayed from the desk."""
+    return is_wanted(job, run) or (job.run == run and job.status == "failed")
+
+
 def started(job: TextJob, now: datetime) -> TextJob:
     return _next(job, status="running", started_at=now)
 
 
 def done(job: TextJob, attempt: int, now: datetime) -> TextJob:
-    return _next(job, status="done", attempts=attempt, ended_at=now)
+    return _next(job, status="done", reason=None, attempts=attempt, ended_at=now)
 
 
 def failed(job: TextJob, reason: str, attempt: int, now: datetime) -> TextJob:

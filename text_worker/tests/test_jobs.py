@@ -38,6 +38,15 @@ def test_what_has_ended_or_is_gone_is_not_wanted(job: TextJob | None) -> None:
     assert not jobs.is_wanted(job, 1)
 
 
+def test_what_was_given_up_may_still_be_done_in_its_own_run() -> None:
+    failed = jobs.failed(a_job(), "given up", 3, NOW)
+    done = jobs.done(failed, 1, NOW)
+
+    assert [jobs.may_be_done(failed, run) for run in (1, 2)] == [True, False]
+    assert (done.status, done.reason) == ("done", None)
+    assert not any(jobs.may_be_done(job, 1) for job in (done, jobs.cancelled(a_job(), NOW)))
+
+
 @pytest.mark.parametrize("job", ENDED)
 def test_what_has_ended_cannot_be_cancelled(job: TextJob) -> None:
     with pytest.raises(AlreadyEnded):

@@ -1,35 +1,13 @@
 """What a place reads before it counts: the text, if a run is still wanted, and nothing else."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
-import pytest
-
-from infra.local.servers import Servers
 from shared.contracts.texts import CancelText, RemoveText, RunTextAgain, SubmitText
 from shared.handling import Work
 from shared.journal_mongo import MongoJournal
-from tests.kernel.test_journal import a_journal
 from tests.running import Running
-from text_worker import handlers
-from text_worker.migrations import STEPS
 from text_worker.store import TextStore
-
-
-@pytest.fixture
-async def journal(servers: Servers, tmp_path: Path) -> AsyncIterator[MongoJournal]:
-    async with a_journal("mongodb", servers, tmp_path) as journal:
-        assert isinstance(journal, MongoJournal)
-        for step in STEPS.values():
-            await step(journal.database)
-        yield journal
-
-
-@pytest.fixture
-def worker(journal: MongoJournal) -> Running:
-    return Running(journal, handlers)
 
 
 async def wanted(journal: MongoJournal, text: UUID, run: int) -> object:

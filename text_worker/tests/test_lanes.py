@@ -1,0 +1,92 @@
+"""Of one person's jobs so many are under way in the first lane and no more, whoever takes them."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from shared.contracts.texts import CancelText, ProcessText, RemoveText, RunTextAgain, SubmitText
+from shared.journal import Conflict
+from shared.journal_mongo import MongoJournal
+from shared.messages import Command
+from tests.running import Running
+from text_worker import handlers
+from text_worker.domain import jobs
+
+MOST = 5
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "FIRST_LANE", MOST)
+
+
+async def under_way(journal: MongoJournal) -> Counter[str]:
+    found = await journal.database["jobs"].find({"status": {"$in": ["queued", "running"]}}).to_list()
+    return Counter(row["lane"] for row in found)
+
+
+def texts(number: int) -> list[SubmitText]:
+    return [SubmitText(text="To be") for _ in range(number)]
+
+
+async def test_of_two_batches_that_counted_without_each_other_one_has_to_count_again(
+    journal: MongoJournal, worker: Running
+) -> None:
+    await worker.batch(*texts(MOST - 1))
+
+    async with journal.transaction() as transaction:
+        await worker.batch_in(transaction, *texts(1))
+        with pytest.raises(Conflict):
+            await Running(journal, handlers).batch(*texts(1))
+
+    await worker.batch(*texts(3))
+    assert await under_way(journal) == {"first": MOST, "bulk": 3}
+
+
+async def test_a_batch_that_finds_the_lane_full_is_in_nobodys_way(
+    journal: MongoJournal, worker: Running
+) -> None:
+    await worker.batch(*texts(MOST))
+
+    async with journal.transaction() as transaction:
+        await worker.batch_in(transaction, *texts(2))
+        await Running(journal, handlers).batch(*texts(2))
+
+    assert await under_way(journal) == {"first": MOST, "bulk": 4}
+
+
+async def some_of_everything(journal: MongoJournal, chance: random.Random) -> list[Command[Any]]:
+    """Texts handed in, and whatever may become of those that are there."""
+    known = await journal.database["jobs"].find({}, {"run": 1}).to_list()
+    given: list[Command[Any]] = list(texts(chance.randrange(4)))
+    for job in chance.sample(known, min(len(known), 6)):
+        kind = chance.choice([CancelText, RunTextAgain, RunTextAgain, RemoveText, ProcessText, ProcessText])
+        given.append(kind(text=job["_id"], **({"run": job["run"]} if kind is ProcessText else {})))
+    chance.shuffle(given)
+    return given
+
+
+async def test_whatever_becomes_of_jobs_in_two_workers_the_lane_is_never_over_full(
+    journal: MongoJournal,
+) -> None:
+    chance = random.Random(5)
+    most = conflicts = 0
+
+    async def works() -> None:
+        nonlocal most, conflicts
+        worker = Running(journal, handlers)
+        worker.prepared = "{}"
+        for _ in range(60):
+            try:
+                await worker.batch(*await some_of_everything(journal, chance))
+            except Conflict:
+                conflicts += 1
+            found = (await under_way(journal))["first"]
+            assert found <= MOST
+            most = max(most, found)
+
+    await asyncio.gather(works(), works())
+    assert (most, conflicts > 0) == (MOST, True)

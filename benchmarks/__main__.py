@@ -20,6 +20,7 @@ from infra.local.problems import Problem
 COMPARISONS = {
     "post-task": "benchmarks.tasks.answered",
     "post-task-202": "benchmarks.tasks.accepted",
+    "get-task": "benchmarks.tasks.looked_up",
     "texts": "benchmarks.texts.comparison",
 }
 """By name, the module whose `compare` measures it; in the order of the table."""

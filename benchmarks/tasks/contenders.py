@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import asyncpg
+
 from benchmarks.bench import Bench
 from benchmarks.environments import python_of
 from benchmarks.programs import program
@@ -10,6 +12,14 @@ from infra.local.health import accepts
 from tests.system import eventually
 
 PEER = "monolith"
+
+
+async def make_table(bench: Bench, contender: str = PEER) -> None:
+    """The contender's own table of tasks, with the columns, constraints and indexes of ours, beside it."""
+    connection = await asyncpg.connect(bench.system.database_url("task_service"))
+    await connection.execute(f"CREATE SCHEMA {contender}")
+    await connection.execute(f"CREATE TABLE {contender}.tasks (LIKE public.tasks INCLUDING ALL)")
+    await connection.close()
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ COMPARISONS = {
     "post-task": "benchmarks.tasks.answered",
     "post-task-202": "benchmarks.tasks.accepted",
     "get-task": "benchmarks.tasks.looked_up",
+    "drain-tasks": "benchmarks.draining.comparison",
     "texts": "benchmarks.texts.comparison",
 }
 """By name, the module whose `compare` measures it; in the order of the table."""

@@ -22,6 +22,7 @@ COMPARISONS = {
     "post-task-202": "benchmarks.tasks.accepted",
     "get-task": "benchmarks.tasks.looked_up",
     "drain-tasks": "benchmarks.draining.comparison",
+    "ask": "benchmarks.asking.comparison",
     "texts": "benchmarks.texts.comparison",
 }
 """By name, the module whose `compare` measures it; in the order of the table."""

@@ -23,6 +23,7 @@ COMPARISONS = {
     "get-task": "benchmarks.tasks.looked_up",
     "drain-tasks": "benchmarks.draining.comparison",
     "ask": "benchmarks.asking.comparison",
+    "generate-waste": "benchmarks.waste.comparison",
     "texts": "benchmarks.texts.comparison",
 }
 """By name, the module whose `compare` measures it; in the order of the table."""

@@ -15,6 +15,7 @@ from benchmarks.cpu import cpu_seconds
 from infra.local.processes import Process
 
 AT_A_TIME = 256
+EVENTS = "bench.events"
 POLL_SECONDS = 0.05
 START_SECONDS = 60.0
 
@@ -41,6 +42,23 @@ async def fill(bench: Bench, queue: str, messages: Iterable[aio_pika.Message]) -
                 await channel.default_exchange.publish(message, queue, mandatory=True)
 
         await asyncio.gather(*(publish() for _ in range(AT_A_TIME)))
+
+
+async def keep_events(bench: Bench, *keys: str) -> None:
+    """Let a quorum queue keep these events, as a consumer's own would."""
+    async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
+        channel = await connection.channel()
+        arguments = {"x-queue-type": "quorum"}
+        queue = await channel.declare_queue(EVENTS, durable=True, arguments=arguments)
+        for key in keys:
+            await queue.bind("events", key)
+
+
+async def events_kept(bench: Bench) -> int:
+    """How many were kept since this was asked last."""
+    async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
+        queue = await (await connection.channel()).get_queue(EVENTS)
+        return (await queue.purge()).message_count or 0
 
 
 async def drain(

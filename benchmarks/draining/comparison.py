@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-import aio_pika
 import asyncpg
 
-from benchmarks.backlog import drain, fill
+from benchmarks.backlog import drain, events_kept, fill, keep_events
 from benchmarks.bench import Bench
 from benchmarks.comparing import Comparison, Found, Goal, Round, in_turn
 from benchmarks.draining.sides import PEERS, Side, ours, peers
@@ -21,7 +20,6 @@ TASKS, FEW = 20_000, 200
 SECONDS, PEER_SECONDS = 60.0, 8.0
 """Whoever has not done all by then is measured by what is done, so that all fit into half an hour."""
 GOAL = Goal(4.0)
-EVENTS = "bench.task_created"
 WHAT_EACH_DID = Path(__file__).with_name("sides.md")
 HEAD = """\
 | side | tasks/s | worker | RabbitMQ | PostgreSQL |
@@ -31,7 +29,7 @@ HEAD = """\
 
 async def compare(bench: Bench) -> Found:
     await bench.system.migrate("task_service")
-    await _keep_events(bench)
+    await keep_events(bench, "tasks.task_created")
     side = ours(bench)
     if bench.small:
         await _round(bench, side, FEW)
@@ -44,14 +42,6 @@ async def compare(bench: Bench) -> Found:
         for peer in PEERS
     ]
     return Found(rows, _notes(sides))
-
-
-async def _keep_events(bench: Bench) -> None:
-    async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
-        channel = await connection.channel()
-        arguments = {"x-queue-type": "quorum"}
-        queue = await channel.declare_queue(EVENTS, durable=True, arguments=arguments)
-        await queue.bind("events", "tasks.task_created")
 
 
 def _measuring(bench: Bench, side: Side) -> Round:
@@ -74,7 +64,7 @@ async def _round(bench: Bench, side: Side, count: int) -> None:
     finally:
         await connection.close()
     if side.is_ours:
-        assert side.drained[-1].done == await _events_kept(bench) == count, "not all are done and said, once"
+        assert side.drained[-1].done == await events_kept(bench) == count, "not all are done and said, once"
 
 
 def _counting(connection: Connection, side: Side) -> Callable[[], Awaitable[int]]:
@@ -86,12 +76,6 @@ def _counting(connection: Connection, side: Side) -> Callable[[], Awaitable[int]
         return counted
 
     return done
-
-
-async def _events_kept(bench: Bench) -> int:
-    async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
-        queue = await (await connection.channel()).get_queue(EVENTS)
-        return (await queue.purge()).message_count or 0
 
 
 def _notes(sides: Sequence[Side]) -> str:

@@ -24,6 +24,7 @@ COMPARISONS = {
     "drain-tasks": "benchmarks.draining.comparison",
     "ask": "benchmarks.asking.comparison",
     "generate-waste": "benchmarks.waste.comparison",
+    "distances": "benchmarks.distances.comparison",
     "texts": "benchmarks.texts.comparison",
 }
 """By name, the module whose `compare` measures it; in the order of the table."""

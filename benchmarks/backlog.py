@@ -48,8 +48,7 @@ async def keep_events(bench: Bench, *keys: str) -> None:
     """Let a quorum queue keep these events, as a consumer's own would."""
     async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
         channel = await connection.channel()
-        arguments = {"x-queue-type": "quorum"}
-        queue = await channel.declare_queue(EVENTS, durable=True, arguments=arguments)
+        queue = await channel.declare_queue(EVENTS, durable=True, arguments={"x-queue-type": "quorum"})
         for key in keys:
             await queue.bind("events", key)
 

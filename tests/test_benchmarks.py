@@ -53,7 +53,14 @@ def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
     at_least = comparison(ours=(10, 30, 100), theirs=(10, 10, 10), goal=Goal(2.5))
     at_most = comparison(ours=(10, 30, 100), theirs=(10, 10, 10), goal=Goal(2.5, at_most=True))
 
-    assert (at_least.ratio, at_least.is_met, at_most.is_met) == (3, True, False)
+    assert (at_least.middle, at_least.is_met, at_most.is_met) == (3, True, False)
+
+
+def test_a_goal_with_a_unit_is_a_limit_for_our_figure_alone() -> None:
+    limit = Goal(90, at_most=True, unit="MB")
+    memory = comparison(ours=(80, 85, 100), theirs=(1, 1, 1), goal=limit)
+
+    assert (memory.middle, memory.is_met, str(limit)) == (85, True, "≤ 90 MB")
 
 
 async def test_sides_take_turns_and_every_other_round_goes_backwards() -> None:
@@ -75,16 +82,18 @@ async def test_sides_take_turns_and_every_other_round_goes_backwards() -> None:
 def test_results_of_other_runs_are_kept(tmp_path: Path) -> None:
     met = comparison(ours=(30,), theirs=(10,), goal=Goal(2))
     missed = comparison(ours=(3,), theirs=(3,), goal=Goal(2))
+    light = comparison(ours=(40,), theirs=(3,), goal=Goal(90, at_most=True, unit="MB"))
     keep("first", Found([missed], "of the first"), VERSIONS, tmp_path)
     keep("second", Found([met], "of the second"), VERSIONS, tmp_path)
-    keep("first", Found([met, missed], "of the first"), VERSIONS, tmp_path)
+    keep("first", Found([met, missed, light], "of the first"), VERSIONS, tmp_path)
 
     page = (tmp_path / "results.md").read_text()
-    assert [page.count(word) for word in ("| met |", "**missed**", "## first", "## second")] == [2, 1, 1, 1]
+    assert [page.count(word) for word in ("| met |", "**missed**", "## first", "## second")] == [3, 1, 1, 1]
     assert "3.00 × (3.00–3.00)" in page
+    assert "40.00 MB (40.00–40.00)" in page
     assert list(json.loads((tmp_path / "results.json").read_text())) == ["first", "second"]
     marks = ElementTree.parse(tmp_path / "results.svg").getroot().iter("{http://www.w3.org/2000/svg}circle")
-    assert len(list(marks)) == 3
+    assert len(list(marks)) == 3, "only ratios are in the chart"
 
 
 def test_versions_are_those_of_what_runs(servers: Servers) -> None:

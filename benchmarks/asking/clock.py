@@ -19,13 +19,11 @@ def arguments() -> tuple[float, int]:
 
 
 def say(latencies: list[float], seconds: float) -> None:
-    print(
-        json.dumps({"answers": len(latencies), "seconds": seconds, "median_ms": median(latencies) * 1000})
-    )
+    print(json.dumps({"answers": len(latencies), "seconds": seconds, "median_ms": median(latencies) * 1000}))
 
 
 async def ask_and_say(ask: Callable[[], Awaitable[bytes]]) -> None:
-    """Ask without a pause on as many ways as there are to be questions in flight, and print what was found."""
+    """Ask without a pause, with so many in flight as the arguments say, and print what was found."""
     seconds, in_flight = arguments()
     assert b"Buy milk" in await ask()
     await _asked(ask, WARM_UP_SECONDS, in_flight)

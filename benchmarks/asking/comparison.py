@@ -55,7 +55,12 @@ PEERS = (
         client="benchmarks.asking.nameko_client",
         environment="nameko",
         queue="rpc-tasks",
-        service=("nameko", "run", "--config=benchmarks/draining/nameko.yaml", "benchmarks.asking.nameko_service"),
+        service=(
+            "nameko",
+            "run",
+            "--config=benchmarks/draining/nameko.yaml",
+            "benchmarks.asking.nameko_service",
+        ),
     ),
 )
 

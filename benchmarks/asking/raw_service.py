@@ -28,7 +28,8 @@ async def main() -> None:
 
         async def answer(question: AbstractIncomingMessage) -> None:
             task = UUID(orjson.loads(question.body)["task"])
-            row: dict[str, Any] = dict(await pool.fetchrow(GET, task))
+            found = await pool.fetchrow(GET, task)
+            row: dict[str, Any] = dict(found or {})
             row |= {"id": str(task), "priority": PRIORITIES[row["priority"]]}
             answer = aio_pika.Message(orjson.dumps(row), correlation_id=question.correlation_id)
             await channel.default_exchange.publish(answer, question.reply_to or "")

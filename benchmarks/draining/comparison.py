@@ -81,7 +81,8 @@ def _counting(connection: Connection, side: Side) -> Callable[[], Awaitable[int]
 def _notes(sides: Sequence[Side]) -> str:
     versions = "; ".join(versions_of(peer.name) for peer in PEERS)
     table = HEAD + "\n".join(map(_line, sides))
-    return f"{WHAT_EACH_DID.read_text()}\nPeers: {versions}.\n\nCPU milliseconds a task, from `/proc`:\n\n{table}\n"
+    costs = "CPU milliseconds a task, from `/proc`:"
+    return f"{WHAT_EACH_DID.read_text()}\nPeers: {versions}.\n\n{costs}\n\n{table}\n"
 
 
 def _line(side: Side) -> str:

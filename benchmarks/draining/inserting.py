@@ -1,4 +1,4 @@
-"""What each peer does of a task, as the monolith would: our checks of the fields, our row, one insert, one commit."""
+"""What each peer does of a task: our checks of the fields, our row, one insert, one commit."""
 
 import os
 from datetime import UTC, datetime

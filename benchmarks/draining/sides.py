@@ -1,4 +1,4 @@
-"""Who drains tasks here, and how each is started: one process that works, inserting into a table of its own."""
+"""Who drains tasks here, and how each is started: one process that works, on a table of its own."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field

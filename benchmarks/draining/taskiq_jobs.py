@@ -21,13 +21,12 @@ INSERT = insert_into("taskiq", "${}")
 
 @broker.on_event(TaskiqEvents.WORKER_STARTUP)
 async def connect(state: TaskiqState) -> None:
-    global pool
-    pool = await asyncpg.create_pool(DATABASE_URL, min_size=20, max_size=20)
+    state.pool = await asyncpg.create_pool(DATABASE_URL, min_size=20, max_size=20)
 
 
 @broker.task(task_name="create_task")
 async def create_task(fields: dict[str, Any]) -> None:
-    await pool.execute(INSERT, *row_of(fields))
+    await broker.state.pool.execute(INSERT, *row_of(fields))
 
 
 async def main() -> None:

@@ -25,7 +25,7 @@ async def compare(bench: Bench) -> Found:
     await make_table(bench)
     settings = {"DATABASE_URL": bench.system.database_url("task_service")}
     async with at_granian(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as theirs:
-        urls = {"Conveyor": f"{ours}/tasks", "the monolith": f"{theirs}/tasks"}
+        urls = {"Conveyor": f"{ours}/tasks", "the monolith": f"{theirs.url}/tasks"}
         rows = [await _row(bench, urls, connections) for connections in (*AT, 1)]
     return Found(rows, f"{NOTES.read_text()}\nThe monolith: {versions_of(PEER)}.\n")
 

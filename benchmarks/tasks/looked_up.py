@@ -1,4 +1,4 @@
-"""`GET /tasks/{id}` from the gateway's cache, beside a constant, and beside the monolith that reads its row."""
+"""`GET /tasks/{id}` from the gateway's cache, beside a constant, and beside the monolith's."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -32,12 +32,13 @@ async def compare(bench: Bench) -> Found:
     database = {"DATABASE_URL": bench.system.database_url("task_service")}
     async with AsyncExitStack() as stack:
         contenders = (("constant", 1, constant), ("monolith", 2, database))
-        urls = [gateway] + [
+        served = [
             await stack.enter_async_context(
                 at_granian(bench, f"benchmarks.tasks.{module}:app", workers=workers, settings=settings)
             )
             for module, workers, settings in contenders
         ]
+        urls = [gateway, *(one.url for one in served)]
         rows = await _rows(bench, dict(zip(("Conveyor", *GOALS), urls, strict=True)), place)
     return Found(rows, f"{NOTES.read_text()}\nThe others: {versions_of(PEER)}.\n")
 

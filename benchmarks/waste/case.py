@@ -1,6 +1,6 @@
 """200 organizations, 50 storages and the roads between them, the same ones each time, and what is generated.
 
-Every storage can be reached by every organization; all that is generated finds room, if rarely in the nearest.
+Every organization reaches every storage; all that is generated finds room, if rarely in the nearest.
 """
 
 from dataclasses import dataclass

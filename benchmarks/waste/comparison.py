@@ -1,4 +1,7 @@
-"""`GenerateWaste` of 200 organizations onto 50 contended storages, by one and two processes, beside a naive form."""
+"""`GenerateWaste` of 200 organizations onto 50 contended storages, beside a naive form.
+
+By one process and by two.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

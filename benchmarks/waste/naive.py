@@ -44,9 +44,7 @@ async def generate(connection: Any, organization: str, kind: str, amount: Decima
     for storage in storages:
         portion = min(storage["room"], amount)
         await connection.execute(FILL, storage["storage"], kind, portion)
-        await connection.execute(
-            PLACE, generation, storage["storage"], kind, portion, storage["metres"], now
-        )
+        await connection.execute(PLACE, generation, storage["storage"], kind, portion, storage["metres"], now)
         amount -= portion
         if not amount:
             return

@@ -58,12 +58,10 @@ async def see_ours(bench: Bench, seconds: float) -> Seen:
     try:
         idle = _memory(processes)
         costs = await _costs(bench, url, processes, seconds)
-        await _load_the_others(bench, replicas["gateway"])
-        loaded = _memory(processes)
-        second = await bench.system.start("task_service")
-        processes["second"] = second.process
+        processes["a second"] = (await bench.system.start("task_service")).process
         found = await load(f"{url}/tasks", CONNECTIONS, seconds, TASK, bench.folder)
-        return Seen(ready, idle, loaded, costs, found["requests"] / found["seconds"])
+        await _load_the_others(bench, replicas["gateway"])
+        return Seen(ready, idle, _memory(processes), costs, found["requests"] / found["seconds"])
     finally:
         await _end(processes.values())
 

@@ -26,7 +26,7 @@ async def load(
 ) -> dict[str, float]:
     """Requests, seconds, median latency in ms. `settings`: BODY to POST one, PREFER if it is wanted."""
     if wrk := shutil.which("wrk"):
-        threads = ["--threads", "1", "--connections", str(connections)]
+        threads = ["--threads", "1", "--connections", str(connections), "--timeout", "30s"]
         command = [wrk, *threads, "--duration", f"{max(1, round(seconds))}s", "--script", SCRIPT, url]
     else:
         command = [sys.executable, "-m", "benchmarks.load", url, str(connections), str(seconds)]

@@ -108,4 +108,4 @@ def test_peers_are_pinned_by_hash(lock: Path) -> None:
     pinned = lock.read_text().split(" \\\n    --hash=sha256:")
 
     assert versions_of(lock.stem)
-    assert len(pinned) > lock.read_text().count("==") > 5
+    assert len(pinned) > lock.read_text().count("==") > 1

@@ -1,16 +1,22 @@
 """The benchmarks in small, so that they do not rot: that they run and say what was found, never how fast."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from aio_pika import Message
 
 from benchmarks.__main__ import COMPARISONS, compare_by
 from benchmarks.bench import prepared
 from benchmarks.comparing import Comparison, Found, Goal, in_turn
+from benchmarks.draining.sides import copy_of
 from benchmarks.environments import LOCKS, versions_of
+from benchmarks.footprint.usage import memory_mb
 from benchmarks.load import load
 from benchmarks.results import keep
 from benchmarks.versions import versions
@@ -42,11 +48,33 @@ async def test_load_without_wrk_counts_answers_and_failures(
     monkeypatch.setattr(shutil, "which", lambda program: None)
 
     found = await load(f"{gateway.url}/tasks", 4, 0.5, {"BODY": '{"title": "Buy milk"}'}, tmp_path)
+    read = await load(f"{gateway.url}/tasks", 4, 0.2, {}, tmp_path)
     with pytest.raises(AssertionError, match="failed"):
         await load(f"{gateway.url}/tasks", 4, 0.2, {"BODY": "{}"}, tmp_path)
 
     [[rows]] = await system.fetch("task_service", "SELECT count(*) FROM tasks")
     assert rows == found["requests"] > 0
+    assert read["requests"] > 0
+
+
+def test_a_copy_of_a_waiting_message_has_an_id_of_its_own_wherever_that_stands() -> None:
+    template = Message(b'{"id": "abc"}', headers={"id": "abc", "retries": 0}, correlation_id="abc")
+
+    copy = copy_of(template, "abc")
+
+    own = copy.correlation_id
+    assert own != "abc"
+    assert (copy.headers, copy.body) == ({"id": own, "retries": 0}, f'{{"id": "{own}"}}'.encode())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_memory_is_that_of_a_process_and_of_each_of_its_children() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        mine = memory_mb(os.getpid())
+        its = memory_mb(child.pid)
+
+    assert len(mine) > len(its) == 1
+    assert min(its) > 0
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:

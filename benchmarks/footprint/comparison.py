@@ -55,6 +55,8 @@ def _rows(ours: Sequence[Seen], theirs: Sequence[Seen]) -> list[Comparison]:
         for name in SERVICES
         for of_it in [[_largest(seen, name) for seen in ours]]
     ]
+    if not any(monolith):
+        memory = []  # nothing is known of it here
     what, against = "from start to ready, all five processes at once", "the monolith"
     seconds = [seen.ready_seconds for seen in ours], [seen.ready_seconds for seen in theirs]
     return [*memory, Comparison(what, against, "s", SOON, *seconds)]

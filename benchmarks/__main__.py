@@ -20,7 +20,13 @@ from infra.local.problems import Problem
 COMPARISONS = {
     "post-task": "benchmarks.tasks.answered",
     "post-task-202": "benchmarks.tasks.accepted",
+    "get-task": "benchmarks.tasks.looked_up",
+    "drain-tasks": "benchmarks.draining.comparison",
+    "ask": "benchmarks.asking.comparison",
+    "generate-waste": "benchmarks.waste.comparison",
+    "distances": "benchmarks.distances.comparison",
     "texts": "benchmarks.texts.comparison",
+    "footprint": "benchmarks.footprint.comparison",
 }
 """By name, the module whose `compare` measures it; in the order of the table."""
 LIMIT_SECONDS = 900.0
@@ -46,7 +52,8 @@ async def measure(names: list[str], rounds: int) -> None:
                     found = await compare_by(name)(bench)
                 keep(name, found, versions(servers))
                 for row in found.rows:
-                    say(f"  {row.ratio:.2f} × {row.against} ({row.goal}): {row.what}")
+                    middle = f"{row.middle:.2f} {row.goal.unit}"
+                    say(f"  {middle} against {row.against} ({row.goal}): {row.what}")
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def _tick(times: float, height: int) -> str:
 
 def _bar(row: Comparison, y: int) -> str:
     colour = "#2a7f3e" if row.is_met else "#b3372b"
-    low, high, middle, goal = map(_x, (min(row.ratios), max(row.ratios), row.ratio, row.goal.times))
+    low, high, middle, goal = map(_x, (min(row.measured), max(row.measured), row.middle, row.goal.times))
     width = round(max(high - low, 1), 1)
     return (
         f'<text x="{LABEL - 10}" y="{y + 4}" text-anchor="end">{escape(f"{row.what} / {row.against}")}</text>'

@@ -14,16 +14,24 @@ Round = Callable[[], Awaitable[float]]
 
 @dataclass(frozen=True)
 class Goal:
-    """How many times as much as the other side; at least, or (of times and memory) at most."""
+    """How many times as much as the other side; at least, or (of times and memory) at most.
+
+    With a unit it is a limit for our figure alone, and the other side's is only shown.
+    """
 
     times: float
     at_most: bool = False
+    unit: str = "×"
 
-    def met_by(self, ratio: float) -> bool:
-        return ratio <= self.times if self.at_most else ratio >= self.times
+    @property
+    def is_ratio(self) -> bool:
+        return self.unit == "×"
+
+    def met_by(self, measured: float) -> bool:
+        return measured <= self.times if self.at_most else measured >= self.times
 
     def __str__(self) -> str:
-        return f"{'≤' if self.at_most else '≥'} {self.times:g} ×"
+        return f"{'≤' if self.at_most else '≥'} {self.times:g} {self.unit}"
 
 
 @dataclass(frozen=True)
@@ -38,16 +46,19 @@ class Comparison:
     theirs: Sequence[float]
 
     @property
-    def ratios(self) -> list[float]:
+    def measured(self) -> list[float]:
+        """What is held against the goal, of each round."""
+        if not self.goal.is_ratio:
+            return list(self.ours)
         return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
     @property
-    def ratio(self) -> float:
-        return median(self.ratios)
+    def middle(self) -> float:
+        return median(self.measured)
 
     @property
     def is_met(self) -> bool:
-        return self.goal.met_by(self.ratio)
+        return self.goal.met_by(self.middle)
 
 
 @dataclass(frozen=True)

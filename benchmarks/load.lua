@@ -1,7 +1,9 @@
--- POST the body in BODY; say what was found as one line of JSON.
-wrk.method = "POST"
-wrk.body = os.getenv("BODY")
-wrk.headers["Content-Type"] = "application/json"
+-- POST the body in BODY, or GET where there is none; say what was found as one line of JSON.
+if os.getenv("BODY") then
+  wrk.method = "POST"
+  wrk.body = os.getenv("BODY")
+  wrk.headers["Content-Type"] = "application/json"
+end
 if os.getenv("PREFER") then wrk.headers["Prefer"] = os.getenv("PREFER") end
 
 done = function(summary, latency)

@@ -24,9 +24,9 @@ GRACE_SECONDS = 30.0
 async def load(
     url: str, connections: int, seconds: float, settings: Mapping[str, str], folder: Path
 ) -> dict[str, float]:
-    """Requests, seconds, median latency in ms. `settings`: BODY, and PREFER if that header is wanted."""
+    """Requests, seconds, median latency in ms. `settings`: BODY to POST one, PREFER if it is wanted."""
     if wrk := shutil.which("wrk"):
-        threads = ["--threads", "1", "--connections", str(connections)]
+        threads = ["--threads", "1", "--connections", str(connections), "--timeout", "30s"]
         command = [wrk, *threads, "--duration", f"{max(1, round(seconds))}s", "--script", SCRIPT, url]
     else:
         command = [sys.executable, "-m", "benchmarks.load", url, str(connections), str(seconds)]
@@ -50,12 +50,13 @@ async def main(url: str, connections: int, seconds: float) -> dict[str, Any]:
 
 
 def _request(url: str) -> bytes:
+    place = f"{urlsplit(url).path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\n"
+    if "BODY" not in os.environ:
+        return f"GET {place}\r\n".encode()
     body = os.environ["BODY"]
     prefer = f"Prefer: {os.environ['PREFER']}\r\n" if "PREFER" in os.environ else ""
-    return (
-        f"POST {urlsplit(url).path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\n{prefer}"
-        f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}"
-    ).encode()
+    length = f"Content-Length: {len(body.encode())}"
+    return f"POST {place}{prefer}Content-Type: application/json\r\n{length}\r\n\r\n{body}".encode()
 
 
 async def _connection(url: str, request: bytes, until: float) -> tuple[list[float], int]:

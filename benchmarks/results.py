@@ -17,6 +17,7 @@ HEAD = """\
 
 Written by `make bench`; [README.md](README.md) says how it is measured. What counts is the
 median, over the rounds, of our figure divided by theirs of the same round; in brackets the extremes.
+Where the goal has a unit, it is our figure that counts.
 
 ![chart](results.svg)
 
@@ -39,7 +40,7 @@ def keep(name: str, found: Found, versions: Mapping[str, str], folder: Path = HE
     rows = [row for one in kept.values() for row in _rows(one)]
     sections = [_section(name, one) for name, one in kept.items()]
     (folder / "results.md").write_text("\n\n".join([HEAD + "\n".join(map(_line, rows)), *sections]))
-    (folder / "results.svg").write_text(chart(rows))
+    (folder / "results.svg").write_text(chart([row for row in rows if row.goal.is_ratio]))
 
 
 def _rows(one: Mapping[str, Any]) -> list[Comparison]:
@@ -47,7 +48,7 @@ def _rows(one: Mapping[str, Any]) -> list[Comparison]:
 
 
 def _line(row: Comparison) -> str:
-    measured = f"{row.ratio:.2f} × ({min(row.ratios):.2f}–{max(row.ratios):.2f})"
+    measured = f"{row.middle:.2f} {row.goal.unit} ({min(row.measured):.2f}–{max(row.measured):.2f})"
     sides = [_figure(row.ours, row.unit), _figure(row.theirs, row.unit)]
     met = "met" if row.is_met else "**missed**"
     return f"| {' | '.join([row.what, row.against, str(row.goal), measured, *sides, met])} |"

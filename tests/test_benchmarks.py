@@ -1,16 +1,22 @@
 """The benchmarks in small, so that they do not rot: that they run and say what was found, never how fast."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from aio_pika import Message
 
 from benchmarks.__main__ import COMPARISONS, compare_by
 from benchmarks.bench import prepared
 from benchmarks.comparing import Comparison, Found, Goal, in_turn
+from benchmarks.draining.sides import copy_of
 from benchmarks.environments import LOCKS, versions_of
+from benchmarks.footprint.usage import memory_mb
 from benchmarks.load import load
 from benchmarks.results import keep
 from benchmarks.versions import versions
@@ -42,18 +48,47 @@ async def test_load_without_wrk_counts_answers_and_failures(
     monkeypatch.setattr(shutil, "which", lambda program: None)
 
     found = await load(f"{gateway.url}/tasks", 4, 0.5, {"BODY": '{"title": "Buy milk"}'}, tmp_path)
+    read = await load(f"{gateway.url}/tasks", 4, 0.2, {}, tmp_path)
     with pytest.raises(AssertionError, match="failed"):
         await load(f"{gateway.url}/tasks", 4, 0.2, {"BODY": "{}"}, tmp_path)
 
     [[rows]] = await system.fetch("task_service", "SELECT count(*) FROM tasks")
     assert rows == found["requests"] > 0
+    assert read["requests"] > 0
+
+
+def test_a_copy_of_a_waiting_message_has_an_id_of_its_own_wherever_that_stands() -> None:
+    template = Message(b'{"id": "abc"}', headers={"id": "abc", "retries": 0}, correlation_id="abc")
+
+    copy = copy_of(template, "abc")
+
+    own = copy.correlation_id
+    assert own != "abc"
+    assert (copy.headers, copy.body) == ({"id": own, "retries": 0}, f'{{"id": "{own}"}}'.encode())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_memory_is_that_of_a_process_and_of_each_of_its_children() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        mine = memory_mb(os.getpid())
+        its = memory_mb(child.pid)
+
+    assert len(mine) > len(its) == 1
+    assert min(its) > 0
 
 
 def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
     at_least = comparison(ours=(10, 30, 100), theirs=(10, 10, 10), goal=Goal(2.5))
     at_most = comparison(ours=(10, 30, 100), theirs=(10, 10, 10), goal=Goal(2.5, at_most=True))
 
-    assert (at_least.ratio, at_least.is_met, at_most.is_met) == (3, True, False)
+    assert (at_least.middle, at_least.is_met, at_most.is_met) == (3, True, False)
+
+
+def test_a_goal_with_a_unit_is_a_limit_for_our_figure_alone() -> None:
+    limit = Goal(90, at_most=True, unit="MB")
+    memory = comparison(ours=(80, 85, 100), theirs=(1, 1, 1), goal=limit)
+
+    assert (memory.middle, memory.is_met, str(limit)) == (85, True, "≤ 90 MB")
 
 
 async def test_sides_take_turns_and_every_other_round_goes_backwards() -> None:
@@ -75,16 +110,18 @@ async def test_sides_take_turns_and_every_other_round_goes_backwards() -> None:
 def test_results_of_other_runs_are_kept(tmp_path: Path) -> None:
     met = comparison(ours=(30,), theirs=(10,), goal=Goal(2))
     missed = comparison(ours=(3,), theirs=(3,), goal=Goal(2))
+    light = comparison(ours=(40,), theirs=(3,), goal=Goal(90, at_most=True, unit="MB"))
     keep("first", Found([missed], "of the first"), VERSIONS, tmp_path)
     keep("second", Found([met], "of the second"), VERSIONS, tmp_path)
-    keep("first", Found([met, missed], "of the first"), VERSIONS, tmp_path)
+    keep("first", Found([met, missed, light], "of the first"), VERSIONS, tmp_path)
 
     page = (tmp_path / "results.md").read_text()
-    assert [page.count(word) for word in ("| met |", "**missed**", "## first", "## second")] == [2, 1, 1, 1]
+    assert [page.count(word) for word in ("| met |", "**missed**", "## first", "## second")] == [3, 1, 1, 1]
     assert "3.00 × (3.00–3.00)" in page
+    assert "40.00 MB (40.00–40.00)" in page
     assert list(json.loads((tmp_path / "results.json").read_text())) == ["first", "second"]
     marks = ElementTree.parse(tmp_path / "results.svg").getroot().iter("{http://www.w3.org/2000/svg}circle")
-    assert len(list(marks)) == 3
+    assert len(list(marks)) == 3, "only ratios are in the chart"
 
 
 def test_versions_are_those_of_what_runs(servers: Servers) -> None:
@@ -99,4 +136,4 @@ def test_peers_are_pinned_by_hash(lock: Path) -> None:
     pinned = lock.read_text().split(" \\\n    --hash=sha256:")
 
     assert versions_of(lock.stem)
-    assert len(pinned) > lock.read_text().count("==") > 5
+    assert len(pinned) > lock.read_text().count("==") > 1

@@ -21,7 +21,7 @@ async def compare(bench: Bench) -> Found:
         return Found([], NOTES.read_text())
     settings = {"BROKER_URL": bench.system.broker_url("operator")}
     async with at_granian(bench, "benchmarks.tasks.bare:app", workers=1, settings=settings) as theirs:
-        rounds = {"Conveyor": _measuring(bench, ours), "aio-pika": _measuring(bench, theirs)}
+        rounds = {"Conveyor": _measuring(bench, ours), "aio-pika": _measuring(bench, theirs.url)}
         for warm_up in rounds.values():
             await warm_up()
         figures = await in_turn(rounds, bench.rounds, bench.say)

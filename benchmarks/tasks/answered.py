@@ -3,19 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import asyncpg
-
 from benchmarks.bench import Bench
 from benchmarks.comparing import Comparison, Found, Goal, Round, in_turn
 from benchmarks.environments import versions_of
 from benchmarks.load import load
-from benchmarks.tasks.contenders import PEER, at_granian
+from benchmarks.tasks.contenders import PEER, at_granian, make_table
 
 SECONDS, FEW_SECONDS = 5.0, 1.0
 LOAD = {"BODY": '{"title": "Buy milk"}'}
 AT = {64: Goal(1.25), 256: Goal(1.4)}
 LATENCY = Goal(2.0, at_most=True)
-SCHEMA = ("CREATE SCHEMA monolith", "CREATE TABLE monolith.tasks (LIKE public.tasks INCLUDING ALL)")
 NOTES = Path(__file__).with_name("monolith.md")
 
 
@@ -25,19 +22,12 @@ async def compare(bench: Bench) -> Found:
     if bench.small:
         await load(f"{ours}/tasks", 4, FEW_SECONDS, LOAD, bench.folder)
         return Found([], NOTES.read_text())
-    await _make_table(bench)
+    await make_table(bench)
     settings = {"DATABASE_URL": bench.system.database_url("task_service")}
     async with at_granian(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as theirs:
-        urls = {"Conveyor": f"{ours}/tasks", "the monolith": f"{theirs}/tasks"}
+        urls = {"Conveyor": f"{ours}/tasks", "the monolith": f"{theirs.url}/tasks"}
         rows = [await _row(bench, urls, connections) for connections in (*AT, 1)]
     return Found(rows, f"{NOTES.read_text()}\nThe monolith: {versions_of(PEER)}.\n")
-
-
-async def _make_table(bench: Bench) -> None:
-    connection = await asyncpg.connect(bench.system.database_url("task_service"))
-    for statement in SCHEMA:
-        await connection.execute(statement)
-    await connection.close()
 
 
 async def _row(bench: Bench, urls: Mapping[str, str], connections: int) -> Comparison:

@@ -2,21 +2,41 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
 
 from benchmarks.bench import Bench
 from benchmarks.environments import python_of
 from benchmarks.programs import program
 from infra.local.health import accepts
+from infra.local.processes import Process
 from tests.system import eventually
 
 PEER = "monolith"
 
 
+async def make_table(bench: Bench, contender: str = PEER) -> None:
+    """The contender's own table of tasks, with the columns, constraints and indexes of ours, beside it."""
+    connection = await asyncpg.connect(bench.system.database_url("task_service"))
+    await connection.execute(f"CREATE SCHEMA {contender}")
+    await connection.execute(f"CREATE TABLE {contender}.tasks (LIKE public.tasks INCLUDING ALL)")
+    await connection.close()
+
+
+@dataclass(frozen=True)
+class Served:
+    """An application that answers, and the process that watches its workers."""
+
+    url: str
+    process: Process
+
+
 @asynccontextmanager
 async def at_granian(
     bench: Bench, app: str, *, workers: int, settings: Mapping[str, str]
-) -> AsyncIterator[str]:
-    """The URL of the application while it runs."""
+) -> AsyncIterator[Served]:
+    """The application while it runs."""
     port = bench.servers.ports.choose_any()
     served = ["--interface=asgi", "--host=127.0.0.1", f"--port={port}", "--loop=uvloop", "--no-ws"]
     command = [python_of(PEER), "-m", "granian", *served, f"--workers={workers}", app]
@@ -29,6 +49,6 @@ async def at_granian(
 
     try:
         await eventually(answers, f"{app} answers")
-        yield f"http://127.0.0.1:{port}"
+        yield Served(f"http://127.0.0.1:{port}", process)
     finally:
         process.end()

@@ -5,9 +5,10 @@ The same fields with the same checks go into a table with the same columns, inde
 
 import os
 from datetime import UTC, datetime
+from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.contracts.tasks import Task, TaskFields
@@ -29,6 +30,7 @@ tasks = sa.Table(
     sa.Column("version", sa.Integer),
     *(sa.Column(name, TIME) for name in ("due_at", "created_at", "changed_at", "completed_at")),
 )
+_GET = sa.select(tasks).where(tasks.c.id == sa.bindparam("task"))
 app = FastAPI()
 
 
@@ -39,3 +41,12 @@ async def create_task(fields: TaskFields) -> Task:
     async with engine.begin() as connection:
         await connection.execute(sa.insert(tasks), row)
     return task
+
+
+@app.get("/tasks/{task}")
+async def get_task(task: UUID) -> Task:
+    async with engine.connect() as connection:
+        row = (await connection.execute(_GET, {"task": task})).one_or_none()
+    if row is None:
+        raise HTTPException(404, f"There is no task {task}.")
+    return Task.model_validate({**row._mapping, "priority": PRIORITIES[row.priority]})

@@ -1,0 +1,38 @@
+"""Asks by Nameko's own client for programs that are no service, with `call_async` for several in flight."""
+
+import os
+from collections import deque
+from time import perf_counter
+from typing import Any
+
+from nameko.standalone.rpc import ClusterRpcProxy
+
+from benchmarks.asking.clock import WARM_UP_SECONDS, arguments, say
+
+
+def asked(get_task: Any, task: str, seconds: float, in_flight: int) -> list[float]:
+    latencies: list[float] = []
+    on_their_way: deque[tuple[float, Any]] = deque()
+    end = perf_counter() + seconds
+    while on_their_way or perf_counter() < end:
+        while len(on_their_way) < in_flight and perf_counter() < end:
+            on_their_way.append((perf_counter(), get_task.call_async(task)))
+        if on_their_way:
+            sent, reply = on_their_way.popleft()
+            assert reply.result()["title"] == "Buy milk"
+            latencies.append(perf_counter() - sent)
+    return latencies
+
+
+def main() -> None:
+    seconds, in_flight = arguments()
+    task = os.environ["TASK"]
+    with ClusterRpcProxy({"AMQP_URI": os.environ["BROKER_URL"]}, timeout=10) as cluster:
+        asked(cluster.tasks.get_task, task, WARM_UP_SECONDS, in_flight)
+        began = perf_counter()
+        latencies = asked(cluster.tasks.get_task, task, seconds, in_flight)
+        say(latencies, perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

@@ -34,14 +34,8 @@ MOST_VERSIONS = 100
 """An answer's headers have to fit into one frame."""
 
 ENVELOPE = (
-    "message_id",
-    "correlation_id",
-    "type",
-    "user_id",
-    "app_id",
-    "content_type",
-    "timestamp",
-    "routing_key",
+    *("message_id", "correlation_id", "type", "user_id", "app_id"),
+    *("content_type", "timestamp", "routing_key"),
 )
 """What a raw message's handler sees of its properties."""
 

@@ -21,8 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared import journal_postgresql_statements as statements
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
-from shared.journal_sql import SqlTransaction, causes_of, upgrade
-from shared.journal_tables import SAID, SETTLED
+from shared.journal_sql import SAID, SETTLED, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +96,8 @@ class PostgresqlJournal:
         await self.engine.dispose()
 
     async def migrate(self) -> None:
+        from shared.journal_tables import upgrade  # noqa: PLC0415
+
         try:
             opened = await self.engine.connect()
         except (OSError, asyncpg.PostgresError, sa.exc.DBAPIError) as error:

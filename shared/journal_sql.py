@@ -1,4 +1,4 @@
-"""What journals in SQL have in common: the transaction that stores read and write in, and the migrations.
+"""What journals in SQL have in common: the transaction that stores read and write in.
 
 A store whose service runs on PostgreSQL and on SQLite is written once, with `TIME` and `spelt` where the two
 differ.
@@ -9,13 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -24,6 +20,21 @@ from sqlalchemy.sql.functions import FunctionElement
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
 from shared.writing import Writing
+
+OUTCOME = ("ending", "answer", "fingerprint", "versions")
+SETTLED = ["queue", "message_id", "actor", *(f"outcome.{name}" for name in OUTCOME)]
+SAID = [
+    "id",
+    "exchange",
+    "routing_key",
+    "type",
+    "conversation",
+    "causation",
+    "traceparent",
+    "body",
+    "said_at",
+]
+"""What the inbox and the outbox keep, by attribute."""
 
 
 class SqlTransaction(Writing[sa.Executable], ABC):
@@ -82,19 +93,6 @@ def sql(work: Work) -> SqlTransaction:
     """The transaction of a message's work, for the stores of SQL services."""
     assert isinstance(work.transaction, SqlTransaction), "this service's journal is not SQL"
     return work.transaction
-
-
-def upgrade(connection: sa.Connection, migrations: Path) -> None:
-    """Alembic without its command line: the revisions are all that a service brings."""
-    config = Config()
-    config.set_main_option("script_location", str(migrations))
-    script = ScriptDirectory.from_config(config)
-    context = EnvironmentContext(config, script, fn=lambda current, _: script._upgrade_revs("head", current))
-    with context:
-        context.configure(connection=connection, transactional_ddl=True)
-        connection.exec_driver_sql("BEGIN")
-        context.run_migrations()
-        connection.exec_driver_sql("COMMIT")
 
 
 def causes_of(error: BaseException | None) -> Iterator[Any]:

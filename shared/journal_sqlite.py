@@ -24,8 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared import journal_sqlite_statements as statements
 from shared.journal import Key, Noted, Outcome, Said, Settled, StoreAway
-from shared.journal_sql import SqlTransaction, causes_of, upgrade
-from shared.journal_tables import SAID, SETTLED
+from shared.journal_sql import SAID, SETTLED, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +150,8 @@ class SqliteJournal:
         await self.close()
 
     async def _open(self) -> None:
+        from shared.journal_tables import upgrade  # noqa: PLC0415
+
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreAway(f"SQLite 3.35 or newer is needed, and this Python has {sqlite3.sqlite_version}")
         if self.file:

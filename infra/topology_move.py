@@ -31,7 +31,7 @@ from yarl import URL
 from infra.management import CannotLook, Management
 from infra.topology_findings import MOVING, other_arguments
 from shared.bus import Publisher
-from shared.topology import Queue, declare_queue, queues
+from shared.topology import KEPT, Queue, declare_queue, queues
 
 USER = "topology-migration-"
 WINDOW = 200
@@ -128,10 +128,10 @@ async def _migrate(queue: Queue, mover: Mover, management: Management, say: Say)
     old = existing.get(queue.name)
     if old and (not old["durable"] or other_arguments(queue, old)):
         _check(old)
-        await channel.queue_declare(moving, durable=True, arguments={"x-queue-type": "quorum"})
+        await channel.queue_declare(moving, durable=True, arguments=KEPT)
         await _empty(queue.name, moving, mover, say)
         async with _alone(management, say):
-            await declare_queue(channel, Queue(moving, {"x-queue-type": "quorum"}, queue.bindings))
+            await declare_queue(channel, Queue(moving, KEPT, queue.bindings))
             last = await mover.move_until_quiet(queue.name, moving)
             await channel.queue_delete(queue.name)
             await declare_queue(channel, queue)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import aio_pika
 from aiormq.exceptions import AMQPError
 
-from shared.topology import RETURNS, delay_exchange
+from shared.topology import KEPT, RETURNS, delay_exchange
 from tests.faults.broker import restart
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import Stage
@@ -20,10 +20,7 @@ async def _interleaved(scene: Scene, levels: tuple[int, ...], broken: bool) -> N
     stage, name = scene.stage, f"delayed.{scene.random.random()}"
     arrived: dict[str, datetime] = {}
     due: dict[str, datetime] = {}
-    arguments = {"x-queue-type": "quorum"}
-    await stage.management(
-        "PUT", f"/api/queues/{{vhost}}/{name}", json={"durable": True, "arguments": arguments}
-    )
+    await stage.management("PUT", f"/api/queues/{{vhost}}/{name}", json={"durable": True, "arguments": KEPT})
     await stage.management(
         "POST", f"/api/bindings/{{vhost}}/e/{RETURNS}/q/{name}", json={"routing_key": name}
     )

@@ -40,6 +40,9 @@ async def run(
     lines: list[Line] = []
     stage: Opened | None = None
     for fault in faults:
+        if fault.cluster and type(servers.rabbitmq) is not RabbitMQ:
+            print(f"{fault.name}: not on this broker, since its nodes are the system's own", flush=True)
+            continue
         if fault.cluster:
             lines.append(await _on_a_cluster(fault, servers, folder, seed))
             told(lines[-1])

@@ -32,8 +32,8 @@ DELAYS_SECONDS = (1, 10, 60, 600)
 DELIVERY_LIMIT = 20
 
 KEPT: FieldTable = {"x-queue-type": "quorum", "x-delivery-limit": 2_000_000_000}
-"""For what may be looked at and given back for ever. Without a limit RabbitMQ 4 drops it at the 21st look; with
--1 version 3.10 does so at the second (tried)."""
+"""For what may be looked at and given back for ever. Without a limit RabbitMQ 4 drops it at the 21st look;
+with -1 version 3.10 does so at the second (tried)."""
 _SAFE: FieldTable = {
     "x-queue-type": "quorum",
     "x-dead-letter-strategy": "at-least-once",

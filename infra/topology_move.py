@@ -24,7 +24,6 @@ from typing import Any
 
 import aiormq
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from pamqp import encode
 from pamqp.commands import Basic
 from yarl import URL
 
@@ -85,20 +84,6 @@ class Mover:
         return moved
 
 
-def keep_exact() -> None:
-    """Have headers encoded as they were decoded: pamqp halves the precision of numbers, and refuses bytes."""
-    usual = encode.encode_table_value
-
-    def exact(value: Any) -> bytes:
-        if isinstance(value, float):
-            return b"d" + encode.double(value)
-        if isinstance(value, bytes):
-            return b"S" + len(value).to_bytes(4, "big") + value
-        return usual(value)
-
-    encode.encode_table_value = exact
-
-
 def _unchanged(message: DeliveredMessage) -> tuple[bytes, Basic.Properties]:
     """Body and properties. What the broker itself counts begins anew in each queue."""
     properties = message.header.properties
@@ -113,7 +98,6 @@ async def migrate(name: str, management: Management, say: Say) -> None:
     declared = {queue.name: queue for queue in queues(recent=True)}
     if name not in declared:
         raise CannotLook(f"No contract declares a queue {name!r}; 'make topology' names them.")
-    keep_exact()
     await _nobody_else(management)
     if management.connection_limit() == 0:
         say("A migration was broken off while nobody could connect: they can again.")

@@ -18,6 +18,7 @@ from tests.system import eventually
 
 AWAY_SECONDS = 120.0
 WAITING = 10_000
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 MONGODB_LIMIT = 1_000
 """Of SecantusDB. A mongod takes as many as it may have files, unless it is told otherwise."""
 ON_POSTGRESQL = ("task_service", "waste_service")
@@ -208,30 +209,24 @@ def _users(operation: dict[str, Any]) -> list[dict[str, str]]:
 async def mongodb_full(scene: Scene) -> None:
     """MongoDB's server at its connection limit: for three seconds nobody gets a connection"""
     mongodb = _mongodb(scene)
-    held: list[asyncio.StreamWriter] = []
+    held: list[Stream] = []
     with mongodb.client() as client:
         client.admin.command("ping")
         end = monotonic() + 3
         while monotonic() < end:
             await asyncio.to_thread(_cut, client)
-            while len(held) < MONGODB_LIMIT and await _taken(mongodb.port, held):
-                pass
-    for writer in held:
+            missing = range(MONGODB_LIMIT - len(held))
+            made = await asyncio.gather(*(_connected(mongodb.port) for _ in missing), return_exceptions=True)
+            await asyncio.sleep(0.1)  # those of which there are too many are ended at once
+            held += [one for one in made if not isinstance(one, BaseException)]
+            held = [one for one in held if not one[0].at_eof()]
+    for _, writer in held:
         writer.close()
     scene.notes.append(f"{len(held)} others")
 
 
-async def _taken(port: int, held: list[asyncio.StreamWriter]) -> bool:
-    """Whether there was a place for one more connection, which is kept."""
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        held.append(writer)
-        async with asyncio.timeout(0.005):
-            return bool(await reader.read(1))  # nothing, if it was ended
-    except TimeoutError:
-        return True
-    except OSError:
-        return False
+async def _connected(port: int) -> Stream:
+    return await asyncio.open_connection("127.0.0.1", port)
 
 
 def _mongodb(scene: Scene) -> MongoDB:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -29,6 +30,7 @@ def main() -> int:
     )
     given = parser.parse_args()
     faults = suite.chosen(given.only)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a container outlives who started it
     with in_containers(given.broker) if given.broker else nullcontext(RabbitMQ) as broker:
         return _break(faults, given.seed, broker)
 

@@ -22,20 +22,11 @@ async def get_operation(query: GetOperation, work: Work) -> Operation:
     if noted is None:
         return Operation(state="waiting")
     if noted.ending is None:
-        return Operation(
-            state="retrying",
-            attempt=noted.attempt,
-            next_attempt_at=noted.due_at,
-            last_error=noted.error or "",
-        )
-    return Operation.model_validate(
-        {
-            "state": noted.ending,
-            "attempt": noted.attempt,
-            "answer": orjson.loads(noted.answer or b"null"),
-            "versions": orjson.loads(noted.versions),
-        }
-    )
+        due, error = noted.due_at, noted.error or ""
+        return Operation(state="retrying", attempt=noted.attempt, next_attempt_at=due, last_error=error)
+    answer, versions = orjson.loads(noted.answer or b"null"), orjson.loads(noted.versions)
+    ended = {"state": noted.ending, "attempt": noted.attempt, "answer": answer, "versions": versions}
+    return Operation.model_validate(ended)
 
 
 @handles(Fault)

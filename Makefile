@@ -27,8 +27,8 @@ logs: ## follow the logs; of one service: make logs S=waste_service
 clean-data: ## remove all data of the servers, after asking
 	$(conveyor) clean-data $(if $(FORCE),--force)
 
-faults: ## break everything on real servers, which takes long; some: make faults ONLY=sigkill SEED=1
-	$(conveyor) faults $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+faults: ## break everything on real servers, which takes long; some: make faults ONLY=sigkill SEED=1 BROKER=4
+	$(conveyor) faults $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER))
 
 test: ## all tests, against servers of their own; some: make test ARGS="-k waste"
 	$(conveyor) test $(ARGS)

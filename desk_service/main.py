@@ -23,7 +23,7 @@ def main() -> None:
         journal,
         [handlers],
         door=desk_door(journal),
-        beside=Replaying(journal, settings.rabbitmq_url).run,
+        beside=Replaying(journal, settings).run,
     ).main()
 
 

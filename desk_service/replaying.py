@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -19,12 +19,15 @@ from pamqp.commands import Basic
 from sqlalchemy import Row
 
 from desk_service.domain.deaths import REPLAY
+from desk_service.domain.headers import as_sent
+from desk_service.settings import DeskSettings
 from desk_service.store.replays import ReplayStore
+from desk_service.store.sweeping import sweep
 from shared.asking import RequestClient
 from shared.bus import Publisher, Unconfirmed, Unsendable
 from shared.contracts.operations import GetOperation
 from shared.handling import DIRECT
-from shared.journal import Conflict, StoreAway
+from shared.journal import Conflict, StoreAway, keep_doing
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_sql import SqlTransaction
 from shared.messages import Refusal
@@ -48,17 +51,24 @@ async def changing(journal: PostgresqlJournal) -> AsyncIterator[SqlTransaction]:
 class Replaying:
     """The replays of one process."""
 
-    def __init__(self, journal: PostgresqlJournal, url: str):
+    def __init__(self, journal: PostgresqlJournal, settings: DeskSettings):
         self.journal = journal
-        self.url = url
+        self.settings = settings
         self.due: dict[UUID, float] = {}
 
     async def run(self, publisher: Publisher) -> None:
-        client = RequestClient(self.url, publisher, also=_nothing)
+        client = RequestClient(self.settings.rabbitmq_url, publisher, also=_nothing)
         async with asyncio.TaskGroup() as group:
             group.create_task(client.link.keep_open())
             group.create_task(self._keep_sending(publisher))
             group.create_task(self._keep_looking(client))
+            group.create_task(keep_doing(self._sweep, self.settings.sweep_seconds))
+
+    async def _sweep(self) -> None:
+        more = True
+        while more:
+            async with changing(self.journal) as transaction:
+                more = await sweep(transaction, datetime.now(UTC) - timedelta(days=self.settings.keep_days))
 
     async def _keep_sending(self, publisher: Publisher) -> None:
         while True:
@@ -145,7 +155,7 @@ async def _note(store: ReplayStore, letter: Row[Any], end: object) -> None:
 
 def _properties(letter: Row[Any], user: str) -> Basic.Properties:
     """As it was sent, but now, and to be answered to nobody: who asked has long been told that it failed."""
-    headers = {**letter.headers, REPLAY: str(letter.replay_id)}
+    headers = {**as_sent(letter.headers), REPLAY: str(letter.replay_id)}
     if letter.actor != DIRECT:
         headers["actor"] = letter.actor
     return Basic.Properties(

@@ -24,14 +24,13 @@ from typing import Any
 
 import aiormq
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from pamqp import encode
 from pamqp.commands import Basic
 from yarl import URL
 
 from infra.management import CannotLook, Management
 from infra.topology_findings import MOVING, other_arguments
 from shared.bus import Publisher
-from shared.topology import Queue, declare_queue, queues
+from shared.topology import KEPT, Queue, declare_queue, queues
 
 USER = "topology-migration-"
 WINDOW = 200
@@ -85,20 +84,6 @@ class Mover:
         return moved
 
 
-def keep_exact() -> None:
-    """Have headers encoded as they were decoded: pamqp halves the precision of numbers, and refuses bytes."""
-    usual = encode.encode_table_value
-
-    def exact(value: Any) -> bytes:
-        if isinstance(value, float):
-            return b"d" + encode.double(value)
-        if isinstance(value, bytes):
-            return b"S" + len(value).to_bytes(4, "big") + value
-        return usual(value)
-
-    encode.encode_table_value = exact
-
-
 def _unchanged(message: DeliveredMessage) -> tuple[bytes, Basic.Properties]:
     """Body and properties. What the broker itself counts begins anew in each queue."""
     properties = message.header.properties
@@ -113,7 +98,6 @@ async def migrate(name: str, management: Management, say: Say) -> None:
     declared = {queue.name: queue for queue in queues(recent=True)}
     if name not in declared:
         raise CannotLook(f"No contract declares a queue {name!r}; 'make topology' names them.")
-    keep_exact()
     await _nobody_else(management)
     if management.connection_limit() == 0:
         say("A migration was broken off while nobody could connect: they can again.")
@@ -128,10 +112,10 @@ async def _migrate(queue: Queue, mover: Mover, management: Management, say: Say)
     old = existing.get(queue.name)
     if old and (not old["durable"] or other_arguments(queue, old)):
         _check(old)
-        await channel.queue_declare(moving, durable=True, arguments={"x-queue-type": "quorum"})
+        await channel.queue_declare(moving, durable=True, arguments=KEPT)
         await _empty(queue.name, moving, mover, say)
         async with _alone(management, say):
-            await declare_queue(channel, Queue(moving, {"x-queue-type": "quorum"}, queue.bindings))
+            await declare_queue(channel, Queue(moving, KEPT, queue.bindings))
             last = await mover.move_until_quiet(queue.name, moving)
             await channel.queue_delete(queue.name)
             await declare_queue(channel, queue)

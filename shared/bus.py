@@ -98,7 +98,9 @@ class Link:
                 log.info("connected to the broker", extra={"fields": {"link": self.name}})
                 ends = (connection.closing, channel.closing)
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            except (aiormq.exceptions.AMQPError, OSError, TimeoutError, RuntimeError) as error:
+            except (Exception, asyncio.CancelledError) as error:  # aiormq brings either; ours is not to last
+                if is_cancelled():
+                    raise
                 log.warning(
                     "the broker is not to be had, trying again",
                     extra={"fields": {"link": self.name, "reason": repr(error)[:200]}},
@@ -111,6 +113,12 @@ class Link:
                 await _close(connection)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, 2.0)
+
+
+def is_cancelled() -> bool:
+    """Whether it is this task that is to end: aiormq cancels what waits for a lost connection, too."""
+    task = asyncio.current_task()
+    return bool(task and task.cancelling())
 
 
 async def _close(connection: aiormq.abc.AbstractConnection) -> None:

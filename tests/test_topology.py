@@ -6,6 +6,7 @@ import aiormq
 import pytest
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
+from shared import topology as contracts
 from tests import topology
 from tests.system import System, eventually
 from tests.topology import found, make_anew
@@ -38,6 +39,20 @@ async def test_of_a_fresh_broker_only_the_consumers_are_missing(system: System) 
     kinds = {kind for kind, _ in await found(system)}
 
     assert kinds == {"no_consumer"}
+
+
+async def test_what_is_looked_at_often_is_dropped_by_no_version_of_the_broker(
+    system: System, channel: AbstractChannel
+) -> None:
+    """RabbitMQ 4 drops it at the 21st look, unless its queue names another limit or an exchange to go to."""
+    for queue in contracts.queues(recent=True):
+        if queue.arguments.get("x-queue-type") == "quorum":
+            assert queue.arguments.keys() & {"x-delivery-limit", "x-dead-letter-exchange"}, queue.name
+
+    await channel.basic_publish(b"looked at", routing_key=contracts.DEAD_LETTERS)
+    for _ in range(30):
+        assert [one["payload"] for one in await system.get_messages(contracts.DEAD_LETTERS)] == ["looked at"]
+    await channel.queue_purge(contracts.DEAD_LETTERS)
 
 
 async def test_a_queue_and_an_exchange_that_are_missing_are_named(

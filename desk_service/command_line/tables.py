@@ -3,10 +3,12 @@
 import json
 import shutil
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 GAP = "  "
+OVERDUE = timedelta(minutes=1)
+"""After that somebody should look why an owner does not say what became of a replay."""
 GROUPS = ("group", "letters", "service", "message", "first", "last", "cause")
 LETTERS = ("id", "state", "message", "actor", "attempts", "died", "reason")
 ACTIONS = ("at", "who", "what", "about", "details")
@@ -70,7 +72,23 @@ def actions(items: list[dict[str, Any]]) -> str:
 def progress(order: dict[str, Any]) -> str:
     ends = ("done", "refused", "failed", "stopped")
     told = ", ".join(f"{order[end]} {end}" for end in ends if order[end]) or "none at its end yet"
-    return f"{order['total']} to replay: {order['queued']} queued, {order['sent']} sent, {told}"
+    said = f"{order['total']} to replay: {order['queued']} queued, {order['sent']} sent, {told}"
+    return (
+        f"{said}\n{_pending(order['waiting_since'], order['id'])}"
+        if _is_overdue(order["waiting_since"])
+        else said
+    )
+
+
+def _is_overdue(since: str | None) -> bool:
+    return since is not None and datetime.now(UTC) - datetime.fromisoformat(since) > OVERDUE
+
+
+def _pending(since: str, order: str) -> str:
+    return (
+        f"Pending since {time(since)}: it ends when its owner says what became of it, so see that its "
+        f"service runs. 'stop {order} --waiting' waits no longer; the letter is open again then."
+    )
 
 
 def letter(one: dict[str, Any]) -> str:
@@ -104,6 +122,8 @@ def letter(one: dict[str, Any]) -> str:
         lines += [
             f"  {replay['state']}, sent {time(replay['sent_at'])}, ended {ended} {_line(replay['note'])}"
         ]
+        if replay["state"] == "sent":
+            lines += [f"  {_pending(replay['sent_at'], replay['ordered'])}"]
     for action in one["actions"]:
         details = json.dumps(action["details"], ensure_ascii=False)
         lines += ["", f"{time(action['at'])} {_line(action['who'])} {action['what']} it: {_line(details)}"]

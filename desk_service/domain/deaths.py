@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from desk_service.domain.causes import cause_of, group_of
+from desk_service.domain.headers import kept
 from shared.contracts.desk import DeadLetter
 from shared.messages import EVENTS, REQUESTS
 
@@ -32,7 +33,10 @@ MOST_DEATHS_READ = 100
 
 @dataclass(frozen=True)
 class Death:
-    """One death of a message. `headers` are those it was sent with; `replay`: which replay ended in it."""
+    """One death of a message. `headers` are those it was sent with, in the form in which they are kept.
+
+    `replay`: which replay ended in it.
+    """
 
     queue: str
     message_id: str
@@ -79,7 +83,7 @@ def death_of(letter: DeadLetter, given_id: str, now: datetime) -> Death:
         content_type=text(properties.get("content_type")) or None,
         sent_at=_aware(properties.get("timestamp")),
         body=letter.body,
-        headers={name: value for name, value in headers.items() if may_travel(name)},
+        headers=kept({name: value for name, value in letter.headers.items() if may_travel(text(name))}),
         reason=reason,
         cause=cause,
         cause_group=group_of(queue, cause),
@@ -142,7 +146,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, int | float):
         return value if value == value and abs(value) != float("inf") else text(value)  # noqa: PLR0124
-    return text(value.decode(errors="replace") if isinstance(value, bytes) else value)
+    return text(value.decode(errors="replace") if isinstance(value, bytes | bytearray) else value)
 
 
 def _aware(value: Any) -> datetime | None:

@@ -105,6 +105,7 @@ class Order(BaseModel):
     refused: int = 0
     failed: int = 0
     stopped: int = 0
+    waiting_since: datetime | None = Field(None, description="When the first of those `sent` was sent.")
 
 
 class Discarded(BaseModel):

@@ -177,8 +177,8 @@ async def _nothing_open(store: LetterStore, letter: UUID | None) -> AlreadyActed
 
 async def _order(store: ReplayStore, order: UUID) -> Order:
     progress = await store.progress(order)
-    total = {"total": sum(progress.counts.values())}
-    return Order.model_validate({**progress.order._mapping, **progress.counts, **total})
+    told = {"total": sum(progress.counts.values()), "waiting_since": progress.waiting_since}
+    return Order.model_validate({**progress.order._mapping, **progress.counts, **told})
 
 
 def _now() -> datetime:

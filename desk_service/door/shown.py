@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from desk_service.domain.deaths import plain
+from desk_service.domain.headers import as_sent
 from desk_service.domain.redaction import body_shown, redacted, redacted_text, secret_fields
 from shared.messages import EVENTS, REQUESTS
 
@@ -17,7 +19,7 @@ def whole(row: dict[str, Any], history: dict[str, list[dict[str, Any]]]) -> dict
     return line(row) | {
         "size_bytes": len(row["body"]),
         "body": body_shown(row["body"], marked_in(row["queue"])),
-        "headers": redacted(row["headers"]),
+        "headers": redacted(plain(as_sent(row["headers"]))),
         "died": [_without_secrets(one, {"letter"}) for one in history["deaths"]],
         "replays": [_without_secrets(one, {"letter", "looked_at"}) for one in history["replays"]],
         "actions": history["actions"],

@@ -51,7 +51,9 @@ _LOOKED = (
 )
 _ORDER = sa.select(orders).where(orders.c.id == sa.bindparam("order"))
 _COUNTS = (
-    sa.select(replays.c.state, sa.func.count().label("replays"))
+    sa.select(
+        replays.c.state, sa.func.count().label("replays"), sa.func.min(replays.c.sent_at).label("since")
+    )
     .where(replays.c.ordered == sa.bindparam("order"))
     .group_by(replays.c.state)
 )
@@ -67,6 +69,8 @@ class Progress:
 
     order: sa.Row[Any]
     counts: dict[str, int]
+    waiting_since: datetime | None
+    """When the first was sent of those whose owner has not said what became of it."""
 
 
 class ReplayStore:
@@ -107,7 +111,8 @@ class ReplayStore:
         if row is None:
             raise OrderNotFound(f"There is no order {order}.")
         counts = (await self.transaction.read(_COUNTS, {"order": order})).all()
-        return Progress(row, {row.state: row.replays for row in counts})
+        waiting = [one.since for one in counts if one.state == "sent"]
+        return Progress(row, {one.state: one.replays for one in counts}, *(waiting or [None]))
 
     async def stop(self, order: UUID, ended: tuple[str, ...], who: str, now: datetime) -> None:
         """What is in these states (what was not sent yet, or was and is not heard of) lies open again."""

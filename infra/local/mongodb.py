@@ -70,7 +70,7 @@ class MongoDB:
         if not self._listens():
             return False
         try:
-            with self._client(passwords) as client:
+            with self.client(passwords) as client:
                 return bool(client.admin.command("hello")["isWritablePrimary"])
         except PyMongoError:
             return False
@@ -78,7 +78,7 @@ class MongoDB:
     def create_database(self, name: str, user: str, password: str) -> None:
         """A database that `user` alone may use, made by a first write; repeating sets the password again."""
         roles = [{"role": role, "db": name} for role in ("readWrite", "dbAdmin")]
-        with self._client() as client:
+        with self.client() as client:
             _set_user(client, name, user, password, roles)
 
     def url(self, name: str, user: str, password: str) -> str:
@@ -113,7 +113,7 @@ class MongoDB:
         self._start(passwords=False)
         try:
             self._until(self._listens)
-            with self._client(passwords=False) as client:
+            with self.client(passwords=False) as client:
                 self.program.prepare(client, self.port)
                 self._until(lambda: self.answers(passwords=False))
                 _set_user(client, "admin", SUPERUSER, self._password, [{"role": "root", "db": "admin"}])
@@ -135,7 +135,8 @@ class MongoDB:
     def _listens(self) -> bool:
         return accepts(("127.0.0.1", self.port))
 
-    def _client(self, passwords: bool = True) -> Client:
+    def client(self, passwords: bool = True) -> Client:
+        """The superuser's."""
         limits = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
         options: dict[str, Any] = {"directConnection": True, **dict.fromkeys(limits, 2000)}
         if passwords:

@@ -4,6 +4,7 @@ They end also when the process that started them is killed.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +49,16 @@ class Servers:
         self.ports.release()
 
 
-def start_test_servers(directory: Path) -> Servers:
-    """Start the servers with their data in `directory` and wait until they answer; about five seconds."""
+def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] = RabbitMQ) -> Servers:
+    """Start the servers with their data in `directory` and wait until they answer; about five seconds.
+
+    `broker` makes a RabbitMQ of another kind than the system's.
+    """
     ports = Ports()
     names = [service.name for service in CONVEYOR.services]
     postgresql = PostgreSQL(directory / "postgresql", ports.choose_any())
     users = {"operator": OPERATOR, **{name: User(name) for name in names}}
-    rabbitmq = RabbitMQ(
+    rabbitmq = broker(
         directory / "rabbitmq",
         port=ports.choose_any(),
         management_port=ports.choose_any(),

@@ -1,38 +1,52 @@
-"""`python -m tests.faults [--only a,b] [--seed n]`: break everything, and write docs/reliability.md."""
+"""`python -m tests.faults [--only a,b] [--seed n] [--broker 4]`: break all, and write docs/reliability.md."""
 
 import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from random import randrange
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+from infra.local.problems import Problem
+from infra.local.rabbitmq import RabbitMQ
 from infra.local.servers import mongodb_kind, start_test_servers
 from tests.faults import report, suite
+from tests.faults.container import in_containers
 from tests.faults.line import Line
+from tests.faults.registry import Fault
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--only", default="", help="names of faults, with commas")
     parser.add_argument("--seed", type=int, default=randrange(10**6))
+    parser.add_argument(
+        "--broker", default="", help="a version of RabbitMQ, or an image of it; else the system's"
+    )
     given = parser.parse_args()
     faults = suite.chosen(given.only)
+    with in_containers(given.broker) if given.broker else nullcontext(RabbitMQ) as broker:
+        return _break(faults, given.seed, broker)
+
+
+def _break(faults: list[Fault], seed: int, broker: Callable[..., RabbitMQ]) -> int:
     for chatty in ("aiormq", "aio_pika", "asyncio"):  # they tell of every lost connection
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
-    print(f"{len(faults)} faults, seed {given.seed} (make faults SEED={given.seed})", flush=True)
+    print(f"{len(faults)} faults, seed {seed} (make faults SEED={seed})", flush=True)
     began = monotonic()
 
     def tell(line: Line) -> None:
         report.say(line)
-        report.write([line], suite.ORDER, given.seed, f"PostgreSQL 18, {mongodb_kind()}, Valkey")
+        report.write([line], suite.ORDER, seed, f"PostgreSQL 18, {mongodb_kind()}, Valkey")
 
     with TemporaryDirectory(prefix="faults.") as folder:
-        servers = start_test_servers(Path(folder) / "servers")
+        servers = start_test_servers(Path(folder) / "servers", broker)
         try:
-            lines = asyncio.run(suite.run(faults, servers, Path(folder), given.seed, tell))
+            lines = asyncio.run(suite.run(faults, servers, Path(folder), seed, tell))
         finally:
             servers.stop()
     wrong = [line.name for line in lines if line.wrong]
@@ -42,4 +56,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Problem as problem:
+        sys.exit(str(problem))

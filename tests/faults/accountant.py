@@ -15,6 +15,7 @@ from typing import Any
 
 import aio_pika
 
+from shared.topology import KEPT
 from tests.faults.load import Fact, Load
 from tests.faults.stage import Stage
 
@@ -75,11 +76,9 @@ class Accountant:
         self.hearing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        arguments = {"x-queue-type": "quorum"}
         binding = {"routing_key": "#"}
-        await self.stage.management(
-            "PUT", f"/api/queues/{{vhost}}/{QUEUE}", json={"durable": True, "arguments": arguments}
-        )
+        declared = {"durable": True, "arguments": KEPT}
+        await self.stage.management("PUT", f"/api/queues/{{vhost}}/{QUEUE}", json=declared)
         await self.stage.management("POST", f"/api/bindings/{{vhost}}/e/events/q/{QUEUE}", json=binding)
         self.hearing = asyncio.create_task(self._hear())
 

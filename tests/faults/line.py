@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import traceback
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from time import monotonic
 
@@ -11,11 +12,14 @@ from tests.faults.accountant import Accountant, Verdict
 from tests.faults.load import Load, load
 from tests.faults.registry import Fault, Scene
 from tests.faults.stage import Stage
-from tests.system import ROOT
+from tests.system import ROOT, eventually
 
 READY_WITHIN_SECONDS = 10.0
 MEMORY_GROWTH = 0.10
+WARM_UP_TEXTS = 40
+"""At once, so that every place where texts are counted has its process."""
 LONGEST_SECONDS = 900.0
+_numbers = count(1)
 LOGS = ROOT / ".conveyor" / "faults"
 
 
@@ -57,7 +61,26 @@ async def run_line(
     return line
 
 
+async def _warm_up(stage: Stage, accountant: Accountant) -> None:
+    """Work for processes that were started since memory was weighed last.
+
+    Their pools, caches, prepared statements and processes for texts are there by then.
+    """
+    if stage.memory().keys() <= stage.warm:
+        return
+    name = f"warm-up-{next(_numbers)}"
+
+    async def done() -> bool:
+        return not await accountant.unfinished(name)
+
+    async with load(stage, name, 0, stage.warm_up // 2) as running:
+        await running.burst(WARM_UP_TEXTS, "text")
+    await eventually(done, "the texts of the warm-up are done", 120)
+    stage.warm = set(stage.memory())
+
+
 async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, line: Line, least: int) -> None:
+    await _warm_up(stage, accountant)
     random = Random(f"{seed} {fault.name}")
     before = stage.memory()
     async with load(stage, f"{fault.name}-{seed}", random.getrandbits(32), least) as running:

@@ -20,6 +20,7 @@ import aio_pika
 import httpx2
 from aiormq.exceptions import AMQPError
 
+from shared.bus import is_cancelled
 from tests.faults.stage import ORGANIZATION, Stage
 
 Kind = Literal["task", "waste", "text"]
@@ -149,7 +150,7 @@ class Load:
                         unconfirmed = None
                         await asyncio.sleep(self.pause * self.random.uniform(0.5, 1.5))
             except (AMQPError, OSError, RuntimeError, TimeoutError, asyncio.CancelledError):
-                if task_is_cancelled():
+                if is_cancelled():
                     raise
                 await asyncio.sleep(0.2)
 
@@ -183,12 +184,6 @@ class Load:
                 answer = await http.get(fact.operation, follow_redirects=False)
                 if answer.status_code == 200 and answer.json().get("state") == "done":
                     fact.ids.add(answer.json()["answer"]["id"])
-
-
-def task_is_cancelled() -> bool:
-    """Whether it is this task that is to end; aiormq cancels what waits for a lost connection, too."""
-    task = asyncio.current_task()
-    return bool(task and task.cancelling())
 
 
 @asynccontextmanager

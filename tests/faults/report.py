@@ -13,8 +13,9 @@ HEAD = """\
 # What was broken on purpose, and what came of it
 
 Written by `make faults`, which runs all of this on real servers of its own; one line again:
-`make faults ONLY=<name>`, the same moments again: `SEED=<number>`. A load of mixed commands (tasks, waste,
-texts) runs through REST (awaited, 202, with keys and without) and through queues while something is broken.
+`make faults ONLY=<name>`, the same moments again: `SEED=<number>`; on another RabbitMQ, in a container:
+`BROKER=4`. A load of mixed commands (tasks, waste, texts) runs through REST (awaited, 202, with keys and
+without) and through queues while something is broken.
 
 **Accepted**: answered 2xx or confirmed. **Effects**: in the stores. **Lost**: accepted and without its
 effect, or an effect that no event told of. **Doubled**: two effects, ids or different events for one fact.
@@ -47,18 +48,23 @@ def say(line: Line) -> None:
 
 
 def write(lines: Iterable[Line], order: list[str], seed: int, stores: str, file: Path = FILE) -> None:
-    """Merge the lines into the file, in this order of their names."""
-    rows = known_rows(file) | {line.name: [*cells(line), str(seed)] for line in lines}
+    """Merge the lines into the file, in this order of their names, each broker's beside the others'."""
+    rows = known_rows(file) | {_key(cells(line)): [*cells(line), str(seed)] for line in lines}
     table = [_row([*COLUMNS, "seed"]), _row(["---"] * (len(COLUMNS) + 1))]
-    table += [_row(rows[name]) for name in order if name in rows]
+    table += [_row(rows[key]) for key in sorted(rows, key=lambda key: (order.index(key[0]), key[1]))]
     file.write_text("\n".join([HEAD, f"Stores: {stores}.", "", *table, ""]))
 
 
-def known_rows(file: Path) -> dict[str, list[str]]:
+def known_rows(file: Path) -> dict[tuple[str, str], list[str]]:
+    """By the name of the fault and the broker's major version."""
     if not file.exists():
         return {}
     rows = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in file.read_text().splitlines()]
-    return {row[0]: row for row in rows if len(row) == len(COLUMNS) + 1 and row[0] in FAULTS}
+    return {_key(row): row for row in rows if len(row) == len(COLUMNS) + 1 and row[0] in FAULTS}
+
+
+def _key(row: list[str]) -> tuple[str, str]:
+    return row[0], row[COLUMNS.index("broker")].partition(".")[0]
 
 
 def _row(texts: Iterable[str]) -> str:

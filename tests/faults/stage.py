@@ -22,6 +22,8 @@ from shared import topology
 from tests.system import Replica, System, eventually
 
 ORGANIZATION = "Faults"
+WARM_UP = 600
+"""Commands before the memory of a process is first weighed."""
 SERVICES = ("task_service", "waste_service", "text_worker")
 NAMES = ("gateway", *SERVICES)
 SECRET = "one for all replicas, or operations end with the process"
@@ -34,6 +36,9 @@ class Stage:
 
     servers: Servers
     folder: Path
+    warm_up: int = WARM_UP
+    warm: set[tuple[str, int]] = field(default_factory=set)
+    """The processes that had their warm-up, by name and pid."""
     system: System = field(init=False)
     replicas: dict[str, Replica] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)

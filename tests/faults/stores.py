@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import Any
 
 import aio_pika
@@ -10,13 +11,15 @@ import asyncpg
 import httpx2
 from valkey.asyncio import Valkey
 
-from infra.local.mongodb import MongoDB
+from infra.local.mongodb import Client, MongoDB
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import Stage
 from tests.system import eventually
 
 AWAY_SECONDS = 120.0
 WAITING = 10_000
+MONGODB_LIMIT = 1_000
+"""Of SecantusDB. A mongod takes as many as it may have files, unless it is told otherwise."""
 ON_POSTGRESQL = ("task_service", "waste_service")
 
 
@@ -171,13 +174,70 @@ async def mongodb_kill(scene: Scene) -> None:
 @fault("mongodb-freeze")
 async def mongodb_freeze(scene: Scene) -> None:
     """MongoDB's server frozen for five seconds and thawed"""
-    mongodb = scene.stage.servers.mongodb
-    assert isinstance(mongodb, MongoDB), "MONGODB_URL is of somebody else's server"
+    mongodb = _mongodb(scene)
     mongodb.freeze()
     try:
         await asyncio.sleep(5)
     finally:
         mongodb.thaw()
+
+
+@fault("mongodb-cut")
+async def mongodb_cut(scene: Scene) -> None:
+    """All connections to MongoDB's server cut (on a mongod: all that works at that moment broken off)"""
+    with _mongodb(scene).client() as client:
+        cut = await asyncio.to_thread(_cut, client)
+    scene.notes.append(f"{cut} cut")
+
+
+def _cut(client: Client) -> int:
+    """How many. What is killed is an operation; SecantusDB closes its connection with it."""
+    running = client.admin.command("currentOp", {"$all": True})["inprog"]
+    theirs = [one["opid"] for one in running if any(user["user"] == "text_worker" for user in _users(one))]
+    for opid in theirs:
+        client.admin.command("killOp", op=opid)
+    return len(theirs)
+
+
+def _users(operation: dict[str, Any]) -> list[dict[str, str]]:
+    users: list[dict[str, str]] = operation.get("effectiveUsers", [])
+    return users
+
+
+@fault("mongodb-full")
+async def mongodb_full(scene: Scene) -> None:
+    """MongoDB's server at its connection limit: for three seconds nobody gets a connection"""
+    mongodb = _mongodb(scene)
+    held: list[asyncio.StreamWriter] = []
+    with mongodb.client() as client:
+        client.admin.command("ping")
+        end = monotonic() + 3
+        while monotonic() < end:
+            await asyncio.to_thread(_cut, client)
+            while len(held) < MONGODB_LIMIT and await _taken(mongodb.port, held):
+                pass
+    for writer in held:
+        writer.close()
+    scene.notes.append(f"{len(held)} others")
+
+
+async def _taken(port: int, held: list[asyncio.StreamWriter]) -> bool:
+    """Whether there was a place for one more connection, which is kept."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        held.append(writer)
+        async with asyncio.timeout(0.005):
+            return bool(await reader.read(1))  # nothing, if it was ended
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+def _mongodb(scene: Scene) -> MongoDB:
+    mongodb = scene.stage.servers.mongodb
+    assert isinstance(mongodb, MongoDB), "MONGODB_URL is of somebody else's server"
+    return mongodb
 
 
 @fault("valkey-gone")

@@ -14,16 +14,13 @@ from infra.local.servers import Servers
 from tests.faults import broker, cluster, delays, endurance, poison, processes, starting, stores
 from tests.faults.accountant import Accountant
 from tests.faults.line import Line, run_line
-from tests.faults.load import load
 from tests.faults.registry import FAULTS, Fault
-from tests.faults.stage import Stage
+from tests.faults.stage import WARM_UP, Stage
 
 GROUPS = (processes, broker, stores, poison, starting, delays, cluster, endurance)
 """The modules whose faults are registered, in the order of the report."""
 ORDER = [name for group in GROUPS for name in FAULTS if FAULTS[name].strike.__module__ == group.__name__]
 LEAST = 60
-WARM_UP = 600
-"""Commands before memory is first weighed: pools, caches and prepared statements are full by then."""
 
 
 def chosen(only: str) -> list[Fault]:
@@ -40,6 +37,9 @@ async def run(
     lines: list[Line] = []
     stage: Opened | None = None
     for fault in faults:
+        if fault.cluster and type(servers.rabbitmq) is not RabbitMQ:
+            print(f"{fault.name}: not on this broker, since its nodes are the system's own", flush=True)
+            continue
         if fault.cluster:
             lines.append(await _on_a_cluster(fault, servers, folder, seed))
             told(lines[-1])
@@ -72,7 +72,7 @@ async def _on_a_cluster(fault: Fault, servers: Servers, folder: Path, seed: int)
 
 
 class Opened:
-    """A stage with its accountant, warm."""
+    """A stage with its accountant."""
 
     def __init__(self, stage: Stage, accountant: Accountant, version: str):
         self.stage = stage
@@ -81,14 +81,12 @@ class Opened:
 
     @classmethod
     async def make(cls, servers: Servers, folder: Path, warm_up: int = WARM_UP, **everybody: str) -> "Opened":
-        stage = Stage(servers, folder)
+        stage = Stage(servers, folder, warm_up)
         stage.system.everybody |= everybody
         await stage.open()
         accountant = Accountant(stage)
         await accountant.open()
         overview = await stage.management("GET", "/api/overview")
-        async with load(stage, f"warm-up-{stage.system.name}", 0, warm_up // 2):
-            pass
         return cls(stage, accountant, f"RabbitMQ {overview['rabbitmq_version']}")
 
     async def close(self) -> None:

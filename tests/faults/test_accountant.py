@@ -51,16 +51,19 @@ def test_what_nobody_accepted_may_be_missing_but_not_twice_there() -> None:
     assert len(judge([unknown], {KNOWN: ["1", "2"]}, {KNOWN: {"e"}}).doubled) == 1
 
 
-def test_a_single_line_replaces_its_old_one_and_keeps_the_others(tmp_path: Path) -> None:
+def test_a_line_replaces_its_old_one_and_keeps_the_others_and_those_of_other_brokers(tmp_path: Path) -> None:
     first, second = suite.ORDER[:2]
     file = tmp_path / "reliability.md"
-    report.write([Line(second, "two", 5, "a"), Line(first, "one", 5, "a")], suite.ORDER, 1, "stores", file)
-    report.write([Line(second, "two", 5, "b", wrong=["lost: one | two"])], suite.ORDER, 2, "stores", file)
+    old = [Line(second, "two", 5, "RabbitMQ 3.1"), Line(first, "one", 5, "RabbitMQ 3.1")]
+    report.write([*old, Line(first, "one", 5, "RabbitMQ 4.0")], suite.ORDER, 1, "stores", file)
+    report.write(
+        [Line(second, "two", 5, "RabbitMQ 3.2", wrong=["lost: one | two"])], suite.ORDER, 2, "stores", file
+    )
 
     rows = report.known_rows(file)
-    assert list(rows) == [first, second]
-    assert (rows[first][3], rows[second][3]) == ("a", "b")
-    assert rows[second][-3:] == ["falls short: lost: one / two", "", "2"]
+    assert [name for name, _ in rows] == [first, first, second]
+    assert [row[3] for row in rows.values()] == ["RabbitMQ 3.1", "RabbitMQ 4.0", "RabbitMQ 3.2"]
+    assert rows[second, "RabbitMQ 3"][-3:] == ["falls short: lost: one / two", "", "2"]
 
 
 def test_an_unknown_fault_is_refused_with_the_names_there_are() -> None:

@@ -1,17 +1,22 @@
 """The publisher's three endings, and what it relies on inside aiormq."""
 
 import asyncio
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from uuid import uuid4
 
 import aiormq
 import pytest
+import uvloop
 from aiormq.channel import Channel
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
 from infra.local.servers import Servers
-from shared.bus import BrokerAway, Publisher, Unsendable, hosts
+from shared.bus import BrokerAway, Link, Publisher, Unsendable, hosts
 from tests.system import System, _async, eventually
 
 
@@ -171,6 +176,41 @@ async def test_a_service_told_of_several_hosts_finds_the_one_that_is_there(syste
     async with system.http(gateway) as http:
         assert (await http.post("/tasks", json={"title": "by any host"})).status_code == 201
     assert replica.process.exit_code is None
+
+
+def test_what_takes_a_connection_and_ends_it_without_a_greeting_is_tried_again() -> None:
+    """As a port handed on does while the broker behind it starts: aiormq raises `StopAsyncIteration`."""
+    uvloop.run(_meet_what_ends_at_once())  # asyncio's own loop hears of the end a turn later
+
+
+async def _meet_what_ends_at_once() -> None:
+    door = socket.create_server(("127.0.0.1", 0))
+    taken: list[socket.socket] = []
+    threading.Thread(target=_take_and_end, args=(door, taken), daemon=True).start()
+    link = Link(f"amqp://a:b@127.0.0.1:{door.getsockname()[1]}/", "test", _nothing)
+    trying = asyncio.create_task(link.keep_open())
+    while len(taken) < 3 and not trying.done():
+        time.sleep(0.05)  # noqa: ASYNC251 a busy loop: the end has come by the time that it looks
+        await asyncio.sleep(0)
+
+    assert not trying.done()
+
+    trying.cancel()
+    await asyncio.gather(trying, return_exceptions=True)
+    for one in [door, *taken]:
+        one.close()
+
+
+def _take_and_end(door: socket.socket, taken: list[socket.socket]) -> None:
+    with suppress(OSError):  # it is closed at the end
+        while True:
+            connection, _ = door.accept()
+            connection.shutdown(socket.SHUT_WR)
+            taken.append(connection)
+
+
+async def _nothing(channel: Channel) -> None:
+    pass
 
 
 async def test_connections_closed_on_the_page_come_back_and_publishing_goes_on(

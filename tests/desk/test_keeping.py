@@ -1,0 +1,86 @@
+"""What the desk keeps of a letter, for how long, and what it tells of a replay that nobody answers for."""
+
+from datetime import UTC, datetime
+
+import aio_pika
+import httpx2
+
+from desk_service.command_line import tables
+from tests.amqp import Client
+from tests.desk.test_draining import a_dead_one, bury
+from tests.letters import listed, until, whole
+from tests.system import System, eventually
+
+LONG_AGO = "2020-01-01T00:00:00+00:00"
+
+
+async def test_a_letter_at_its_end_is_removed_months_later_and_an_open_one_never(
+    system: System, amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    await bury(amqp, a_dead_one("old and discarded"), a_dead_one("old and open"), a_dead_one("discarded"))
+    ids = [(await listed(http, message_id=name))[0]["id"] for name in ("old and discarded", "discarded")]
+    for letter in ids:
+        await http.post("/desk/discards", json={"letter": letter, "reason": "not needed"})
+    await system.fetch(
+        "desk_service", "UPDATE letters SET changed_at = '2020-01-01' WHERE message_id LIKE 'old and %'"
+    )
+
+    sweeping = await system.start("desk_service", sweep_seconds="0.2")
+
+    async def is_gone() -> bool:
+        return (await http.get(f"/desk/letters/{ids[0]}")).status_code == 404
+
+    await eventually(is_gone, "the old letter is removed")
+    sweeping.process.end()
+    assert len(await listed(http, message_id="old and open")) == 1
+    assert (await whole(http, ids[1]))["state"] == "discarded"
+    for table in ("deaths", "actions"):
+        rows = await system.fetch("desk_service", f"SELECT 1 FROM {table} WHERE letter = $1", ids[0])
+        assert rows == [], table
+
+
+async def test_a_replay_carries_what_json_has_no_form_for_as_it_came(
+    amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    sent = {"at": datetime(2026, 1, 31, 12, tzinfo=UTC), "raw": bytearray(b"\xff\x00"), "count": 3}
+    queue = await amqp.channel.declare_queue("replayed.here", exclusive=True)
+    await bury(amqp, a_dead_one("exact", "replayed.here", **sent))
+    [line] = await listed(http, message_id="exact")
+
+    (await http.post("/desk/replays", json={"letter": line["id"]})).raise_for_status()
+
+    replayed = await _next(queue)
+    assert {name: replayed.headers[name] for name in sent} == sent
+    shown = await whole(http, line["id"])
+    assert shown["headers"] == {"at": "2026-01-31 12:00:00+00:00", "raw": "\ufffd\ufffd", "count": 3}
+
+
+async def test_of_a_replay_whose_owner_says_nothing_it_is_told_since_when_and_what_to_do(
+    amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    queue = await amqp.channel.declare_queue("nobody.home", exclusive=True)
+    await bury(amqp, a_dead_one("unanswered", "nobody.home"))
+    [line] = await listed(http, message_id="unanswered")
+    made = (await http.post("/desk/replays", json={"letter": line["id"]})).raise_for_status().json()
+    await _next(queue)
+
+    async def told() -> dict[str, str]:
+        order: dict[str, str] = (await http.get(f"/desk/replays/{made['id']}")).json()
+        return order if order["waiting_since"] else {}
+
+    order = await eventually(told, "it is told since when")
+    assert order["waiting_since"] >= order["ordered_at"]
+    assert f"stop {made['id']} --waiting" in tables.letter(await whole(http, line["id"]))
+    assert "Pending" not in tables.progress(order)
+    assert "Pending since" in tables.progress(order | {"waiting_since": LONG_AGO})
+
+    await http.post(f"/desk/replays/{made['id']}/stop", json={"waiting": True})
+    await until(http, line["id"], "open")
+
+
+async def _next(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
+    async def got() -> aio_pika.abc.AbstractIncomingMessage | None:
+        return await queue.get(no_ack=True, fail=False)
+
+    message: aio_pika.abc.AbstractIncomingMessage = await eventually(got, "it is replayed")
+    return message

@@ -75,15 +75,17 @@ def _of_exchanges(declared: dict[str, Exchange], seen: Seen) -> Iterator[Finding
         )
     for name in declared.keys() & existing.keys():
         ours, theirs = declared[name], existing[name]
-        wanted = {"type": ours.kind, "durable": True, **ours.arguments}
-        has = {"type": theirs["type"], "durable": theirs["durable"], **theirs["arguments"]}
+        wanted = {"type": ours.kind, "durable": True, "auto_delete": False, "internal": False}
+        has = {name: theirs[name] for name in wanted} | theirs["arguments"]
+        wanted |= ours.arguments
         if said := difference(wanted, has):
             do = "delete it on the management page (it holds no messages), then at once " + DECLARE
             yield Finding("other_arguments", name, said, do)
 
 
 def _is_own(exchange: str) -> bool:
-    return exchange != "" and not exchange.startswith("amq.")
+    """Neither the broker's, nor an unfinished migration's, which its queue tells of."""
+    return exchange != "" and not exchange.startswith("amq.") and not exchange.endswith(MOVING)
 
 
 def _of_queues(declared: dict[str, Queue], seen: Seen) -> Iterator[Finding]:
@@ -98,6 +100,12 @@ def _of_queues(declared: dict[str, Queue], seen: Seen) -> Iterator[Finding]:
             yield Finding("other_arguments", name, said, migrate)
         if not existing[name]["durable"]:
             yield Finding("transient", name, "it does not survive a restart of the broker", migrate)
+        if existing[name]["auto_delete"]:
+            do = (
+                "delete it on the management page (messages that wait in it are lost), then at once "
+                + DECLARE
+            )
+            yield Finding("transient", name, "it is deleted with its last consumer", do)
 
 
 def _extra(queue: dict[str, Any], declared: dict[str, Queue]) -> Finding:

@@ -201,6 +201,25 @@ async def test_no_web_page_gets_anything_done(
     assert answer.status_code == status
 
 
+async def test_what_no_text_holds_is_looked_for_in_vain_or_refused(
+    amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    letter = await a_letter(amqp, http, "no text")
+    edit, half = f"/desk/letters/{letter}/edit", '"\\ud800"'
+
+    looked_for = await http.get("/desk/letters", params={"message_id": "a\x00b"})
+    too_early = await http.get("/desk/letters", params={"since": "0001-01-01T00:00:00+14:00"})
+    ordered = await http.post("/desk/replays", json={"group": "\x00"})
+    refused = [
+        await http.post(edit, content=f'{{"{name}": {value}}}', headers={"content-type": "application/json"})
+        for name, value in (("body", half), ("changes", f'{{"a": {half}}}'))
+    ]
+
+    assert (looked_for.status_code, looked_for.json()["items"]) == (200, [])
+    assert (too_early.status_code, ordered.status_code) == (422, 409)
+    assert [answer.status_code for answer in refused] == [422, 422]
+
+
 async def told(desk: Replica, *arguments: str) -> tuple[int | None, str, str]:
     """Exit code, output and errors of the program."""
     environment = {**os.environ, "DESK_URL": desk.url, "COLUMNS": "200"}
@@ -240,6 +259,23 @@ async def test_the_program_shows_tables_to_people_json_to_programs_and_its_exit_
     assert (discarded, late, wrong, away) == (0, 1, 2, 3)
     assert "grace was here" in refusal
     assert {one["who"] for one in (await whole(http, letter))["actions"]} == {"grace"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("groups", "--url", "desk"),
+        ("groups", "--as", "a\nb"),
+        ("groups", "--as", "\udcff"),
+        ("edit", "x", "--body", "/"),
+        ("edit", "x", "--body", sys.executable),
+        ("edit", "x", "--body", "/no/such/file"),
+    ],
+)
+async def test_wrong_arguments_are_told_in_words(desk: Replica, wrong: tuple[str, ...]) -> None:
+    code, _, errors = await told(desk, *wrong)
+
+    assert (code, "Traceback" in errors) == (2, False)
 
 
 async def test_lists_are_walked_by_their_cursors(amqp: Client, http: httpx2.AsyncClient) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from shared.topology import Exchange, Queue, request_of
+from shared.topology import DEAD_LETTERS, Exchange, Queue, request_of
 
 DECLARE = "declare it: 'make down' and 'make up' do, or python -m shared.topology"
 MOVING = ".moving"
@@ -171,11 +171,13 @@ def _of_consumers(queues: list[Queue], seen: Seen) -> Iterator[Finding]:
     consumed = {one["queue"]["name"] for one in seen.consumers}
     for queue in queues:
         existing = seen.lasting.get(queue.name)
-        is_served = request_of(queue.name) is not None or ".on." in queue.name
+        is_desks = queue.name == DEAD_LETTERS
+        is_served = is_desks or request_of(queue.name) is not None or ".on." in queue.name
         if existing is None or not is_served or queue.name in consumed:
             continue
         found = f"nobody consumes it; {existing.get('messages', 0)} messages wait"
-        do = f"start the service of {queue.name.partition('.')[0]}.*, or see in its log why it waits"
+        service = "desk_service" if is_desks else f"the service of {queue.name.partition('.')[0]}.*"
+        do = f"start {service}, or see in its log why it waits"
         yield Finding("no_consumer", queue.name, found, do)
 
 

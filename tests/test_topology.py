@@ -158,6 +158,7 @@ async def test_queues_that_nobody_consumes_are_told_with_what_waits_in_them(
     await eventually(counted, "the message is counted")
     told = await found(system)
     assert "service of tasks.*" in told["no_consumer", QUEUE]
+    assert "start desk_service" in told["no_consumer", "dead_letters"]
     assert ("no_consumer", "tasks.complete_task") not in told
     assert f"\n{QUEUE} " in (await topology.run(system)).stdout
 

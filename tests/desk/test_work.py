@@ -161,6 +161,27 @@ async def test_an_order_that_is_stopped_sends_no_more_and_the_rest_is_open(
     assert stopped["queued"] == 0
 
 
+async def test_what_was_stopped_had_not_been_sent_so_that_editing_it_has_one_effect(
+    system: System, toy: Replica, amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    exchange = await amqp.channel.get_exchange("dead_letters", ensure=False)
+    names = [f"stopped {number}" for number in range(25)]
+    for number, name in enumerate(names):
+        await exchange.publish(a_dead_copy({"text": name, "then": "end"}, name), "")
+        [line] = await listed(http, message_id=name)
+        order = (await http.post("/desk/replays", json={"letter": line["id"]})).json()
+        await asyncio.sleep(number * 0.004)
+        if (await http.post(f"/desk/replays/{order['id']}/stop", json={})).json()["stopped"]:
+            await http.post(f"/desk/letters/{line['id']}/edit", json={"headers": {"mended": "yes"}})
+
+    async def done() -> bool:
+        return not (await http.get("/desk/letters", params={"state": "pending"})).json()["items"]
+
+    await eventually(done, "all are at their end")
+    rows = await system.fetch(TOY, "SELECT text FROM marks WHERE text LIKE 'stopped %'")
+    assert sorted(row["text"] for row in rows) == sorted(names)
+
+
 @pytest.mark.parametrize(
     ("form", "told"),
     [

@@ -15,7 +15,7 @@ from time import sleep
 from typing import Any
 
 from desk_service.command_line import tables
-from desk_service.command_line.calling import REFUSED, Desk, Ended, default_url, login_name, say
+from desk_service.command_line.calling import REFUSED, WRONG_USAGE, Desk, Ended, default_url, login_name, say
 
 LOOK_SECONDS = 0.5
 FILTERS = ("group", "service", "queue", "message", "actor", "conversation", "message_id", "since", "until")
@@ -75,10 +75,21 @@ def stop(desk: Desk, given: Namespace) -> None:
 
 
 def edit(desk: Desk, given: Namespace) -> None:
-    body = given.body and (sys.stdin.read() if given.body == "-" else Path(given.body).read_text())
-    form = {"changes": given.set, "body": body, "queue": given.queue, "headers": dict(given.header)}
+    form = {
+        "changes": given.set,
+        "body": given.body and _text_in(given.body),
+        "queue": given.queue,
+        "headers": dict(given.header),
+    }
     letter = desk.post(f"letters/{given.letter}/edit", form)
     _show(given, letter, f"It is sent as letter {letter['id']}; the original is kept.")
+
+
+def _text_in(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text()
+    except (OSError, UnicodeError) as error:
+        raise Ended(WRONG_USAGE, f"The body cannot be read from {file}: {error}.") from None
 
 
 def discard(desk: Desk, given: Namespace) -> None:
@@ -112,6 +123,18 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
+def _who(text: str) -> str:
+    if not text.isprintable():
+        raise ArgumentTypeError(f"{text!r} is no name")
+    return text
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ArgumentTypeError(f"{text!r} is no URL; say it like http://127.0.0.1:8004")
+    return text
+
+
 def _header(text: str) -> tuple[str, str | None]:
     name, given, value = text.partition("=")
     return name, value if given else None
@@ -124,8 +147,10 @@ def parser() -> ArgumentParser:
     verbs = whole.add_subparsers(required=True, metavar="VERB")
     common, filters, page, one, pace = (ArgumentParser(add_help=False) for _ in range(5))
     common.add_argument("--json", action="store_true", help="for programs")
-    common.add_argument("--as", dest="who", default=login_name(), help="who does it; else your login name")
-    common.add_argument("--url", default=default_url(), help="where the desk is, else DESK_URL")
+    common.add_argument(
+        "--as", dest="who", type=_who, default=login_name(), help="who does it; else your login name"
+    )
+    common.add_argument("--url", type=_url, default=default_url(), help="where the desk is, else DESK_URL")
     for name in FILTERS:
         is_time = name in ("since", "until")
         filters.add_argument(f"--{name.replace('_', '-')}", type=_time if is_time else str)
@@ -176,9 +201,6 @@ def main() -> None:
         sys.stdout.flush()
         say(str(ended))
         sys.exit(ended.code)
-    except FileNotFoundError as error:
-        say(f"There is no file {error.filename}.")
-        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of `… | head` is gone

@@ -1,6 +1,7 @@
 """What the desk does with a dead letter: keep it, and say so."""
 
 from desk_service.domain.deaths import PROCESSES, death_of
+from desk_service.domain.redaction import redacted_text
 from desk_service.store.letters import LetterStore
 from shared.contracts.desk import DeadLetter, Fault
 from shared.handling import Work, handles
@@ -19,8 +20,8 @@ async def keep_dead_letter(dead: DeadLetter, work: Work) -> None:
             queue=death.queue,
             message_id=death.message_id,
             actor=death.actor,
-            reason=death.reason,
-            cause=death.cause,
+            reason=redacted_text(death.reason),
+            cause=redacted_text(death.cause),
             attempts=death.attempts,
             died_at=death.died_at,
             body=death.body.decode(errors="replace") if death.actor in PROCESSES else None,

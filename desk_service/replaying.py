@@ -85,14 +85,14 @@ class Replaying:
 
     async def _send_some(self, publisher: Publisher, order: UUID, rate: float) -> None:
         most = max(1, min(MOST_AT_ONCE, int(rate * TURN_SECONDS)))
-        async with self.journal.reading() as transaction:
-            letters = await ReplayStore(transaction).next_of(order, most)
-        self.due[order] = monotonic() + len(letters) / rate
-        sending = [self._publish(publisher, letter) for letter in letters]
-        ends = await asyncio.gather(*sending, return_exceptions=True)
-        async with changing(self.journal) as transaction:
+        async with changing(self.journal) as transaction:  # nobody stops and edits what is being sent
+            store = ReplayStore(transaction)
+            letters = await store.next_of(order, most)
+            self.due[order] = monotonic() + len(letters) / rate
+            sending = [self._publish(publisher, letter) for letter in letters]
+            ends = await asyncio.gather(*sending, return_exceptions=True)
             for letter, end in zip(letters, ends, strict=True):
-                await _note(ReplayStore(transaction), letter, end)
+                await _note(store, letter, end)
 
     def _publish(self, publisher: Publisher, letter: Row[Any]) -> "asyncio.Future[Any]":
         properties = _properties(letter, publisher.user)

@@ -5,6 +5,7 @@ user where none is said, from `RABBITMQ_URL`.
 """
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -69,14 +70,14 @@ class Management:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(request, timeout=SECONDS) as answer:
                 said = answer.read()
+            return json.loads(said) if said else None
         except urllib.error.HTTPError as refusal:
             if refusal.code == 404 and gone_is_fine:
                 return None
             raise CannotLook(self._why(refusal)) from refusal
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise CannotLook(f"{self.url} cannot be reached: {reason}. Does the broker run?") from error
-        return json.loads(said) if said else None
 
     def _why(self, refusal: urllib.error.HTTPError) -> str:
         if refusal.code in (401, 403):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from shared.topology import Exchange, Queue, request_of
+from shared.topology import DEAD_LETTERS, Exchange, Queue, request_of
 
 DECLARE = "declare it: 'make down' and 'make up' do, or python -m shared.topology"
 MOVING = ".moving"
@@ -75,15 +75,17 @@ def _of_exchanges(declared: dict[str, Exchange], seen: Seen) -> Iterator[Finding
         )
     for name in declared.keys() & existing.keys():
         ours, theirs = declared[name], existing[name]
-        wanted = {"type": ours.kind, "durable": True, **ours.arguments}
-        has = {"type": theirs["type"], "durable": theirs["durable"], **theirs["arguments"]}
+        wanted = {"type": ours.kind, "durable": True, "auto_delete": False, "internal": False}
+        has = {name: theirs[name] for name in wanted} | theirs["arguments"]
+        wanted |= ours.arguments
         if said := difference(wanted, has):
             do = "delete it on the management page (it holds no messages), then at once " + DECLARE
             yield Finding("other_arguments", name, said, do)
 
 
 def _is_own(exchange: str) -> bool:
-    return exchange != "" and not exchange.startswith("amq.")
+    """Neither the broker's, nor an unfinished migration's, which its queue tells of."""
+    return exchange != "" and not exchange.startswith("amq.") and not exchange.endswith(MOVING)
 
 
 def _of_queues(declared: dict[str, Queue], seen: Seen) -> Iterator[Finding]:
@@ -98,6 +100,12 @@ def _of_queues(declared: dict[str, Queue], seen: Seen) -> Iterator[Finding]:
             yield Finding("other_arguments", name, said, migrate)
         if not existing[name]["durable"]:
             yield Finding("transient", name, "it does not survive a restart of the broker", migrate)
+        if existing[name]["auto_delete"]:
+            do = (
+                "delete it on the management page (messages that wait in it are lost), then at once "
+                + DECLARE
+            )
+            yield Finding("transient", name, "it is deleted with its last consumer", do)
 
 
 def _extra(queue: dict[str, Any], declared: dict[str, Queue]) -> Finding:
@@ -163,11 +171,13 @@ def _of_consumers(queues: list[Queue], seen: Seen) -> Iterator[Finding]:
     consumed = {one["queue"]["name"] for one in seen.consumers}
     for queue in queues:
         existing = seen.lasting.get(queue.name)
-        is_served = request_of(queue.name) is not None or ".on." in queue.name
+        is_desks = queue.name == DEAD_LETTERS
+        is_served = is_desks or request_of(queue.name) is not None or ".on." in queue.name
         if existing is None or not is_served or queue.name in consumed:
             continue
         found = f"nobody consumes it; {existing.get('messages', 0)} messages wait"
-        do = f"start the service of {queue.name.partition('.')[0]}.*, or see in its log why it waits"
+        service = "desk_service" if is_desks else f"the service of {queue.name.partition('.')[0]}.*"
+        do = f"start {service}, or see in its log why it waits"
         yield Finding("no_consumer", queue.name, found, do)
 
 

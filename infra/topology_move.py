@@ -1,9 +1,9 @@
 """`make topology MIGRATE=queue`: a queue gets the arguments that its contract declares, and loses nothing.
 
 A queue's arguments cannot be changed, only the queue made anew. Its messages wait meanwhile in
-`<queue>.moving`: each is confirmed there before it is acknowledged here, so that breaking off at any point
-leaves copies at worst, with one message id, which the inbox makes one effect. To run it again goes on from
-whatever it finds.
+`<queue>.moving`, to and from which an exchange of that name leads: each is confirmed there before it is
+acknowledged here, so that breaking off at any point leaves copies at worst, with one message id, which the
+inbox makes one effect. To run it again goes on from whatever it finds.
 
 Between the last look into the old queue and its end nobody may publish: RabbitMQ deletes a quorum queue
 whatever is in it (`if-empty` is for classic queues), and confirms what arrives in that moment. So for some
@@ -49,14 +49,23 @@ class Mover:
     channel: AbstractChannel
     publisher: Publisher
 
-    async def move(self, source: str, target: str, most: int | None = None) -> int:
-        """How many it moved: up to `most`, or until `source` is empty."""
+    async def way_into(self, target: str, name: str) -> None:
+        """An exchange that leads to `target` alone: what goes by it keeps its routing key.
+
+        A delayed copy finds its queue again by that. It goes with the queue that it leads to.
+        """
+        await self.channel.exchange_delete(name)
+        await self.channel.exchange_declare(name, exchange_type="fanout", auto_delete=True)
+        await self.channel.queue_bind(target, name)
+
+    async def move(self, source: str, way: str, target: str, most: int | None = None) -> int:
+        """How many it moved by the exchange `way`: up to `most`, or until `source` is empty."""
         moved = 0
         while most is None or moved < most:
             window = await self._take(source)
             if not window:
                 break
-            sent = [self.publisher.publish("", target, *_unchanged(one), mandatory=False) for one in window]
+            sent = [self.publisher.publish(way, *_unchanged(one), mandatory=False) for one in window]
             await asyncio.gather(*sent)
             await self.channel.queue_declare(target, passive=True)  # it took them, and is still there
             await self.channel.basic_ack(window[-1].delivery_tag or 0, multiple=True)
@@ -72,11 +81,11 @@ class Mover:
             window.append(message)
         return window
 
-    async def move_until_quiet(self, source: str, target: str) -> int:
+    async def move_until_quiet(self, source: str, way: str, target: str) -> int:
         """Also what dying connections had in hand: it comes back a moment after they are gone."""
         moved, quiet = 0, 0
         while quiet < 2:
-            now = await self.move(source, target)
+            now = await self.move(source, way, target)
             state = await self.channel.queue_declare(source, passive=True)
             is_quiet = not (now or state.message_count or state.consumer_count)
             moved, quiet = moved + now, quiet + 1 if is_quiet else 0
@@ -84,13 +93,13 @@ class Mover:
         return moved
 
 
-def _unchanged(message: DeliveredMessage) -> tuple[bytes, Basic.Properties]:
-    """Body and properties. What the broker itself counts begins anew in each queue."""
+def _unchanged(message: DeliveredMessage) -> tuple[str, bytes, Basic.Properties]:
+    """Routing key, body and properties. What the broker itself counts begins anew in each queue."""
     properties = message.header.properties
     if properties.headers:
         kept = {name: one for name, one in properties.headers.items() if name not in COUNTED_BY_THE_BROKER}
         properties.headers = kept
-    return message.body, properties
+    return message.routing_key or "", message.body, properties
 
 
 async def migrate(name: str, management: Management, say: Say) -> None:
@@ -110,13 +119,14 @@ async def _migrate(queue: Queue, mover: Mover, management: Management, say: Say)
     moving, channel = queue.name + MOVING, mover.channel
     existing = {one["name"]: one for one in management.ask("queues")}
     old = existing.get(queue.name)
-    if old and (not old["durable"] or other_arguments(queue, old)):
+    if old and (old["auto_delete"] or not old["durable"] or other_arguments(queue, old)):
         _check(old)
         await channel.queue_declare(moving, durable=True, arguments=KEPT)
+        await mover.way_into(moving, moving)
         await _empty(queue.name, moving, mover, say)
         async with _alone(management, say):
             await declare_queue(channel, Queue(moving, KEPT, queue.bindings))
-            last = await mover.move_until_quiet(queue.name, moving)
+            last = await mover.move_until_quiet(queue.name, moving, moving)
             await channel.queue_delete(queue.name)
             await declare_queue(channel, queue)
             await _unbind(channel, moving, queue)
@@ -132,7 +142,7 @@ async def _migrate(queue: Queue, mover: Mover, management: Management, say: Say)
 async def _empty(name: str, moving: str, mover: Mover, say: Say) -> None:
     """What waits now is moved while everybody works on, so that they are kept out for a moment only."""
     waiting = (await mover.channel.queue_declare(name, passive=True)).message_count or 0
-    moved = await mover.move(name, moving, waiting)
+    moved = await mover.move(name, moving, moving, waiting)
     say(f"{moved} messages moved from {name} to {moving}.")
 
 
@@ -140,7 +150,9 @@ async def _bring_back(queue: Queue, mover: Mover, say: Say) -> None:
     moving = queue.name + MOVING
     await declare_queue(mover.channel, queue)
     await _unbind(mover.channel, moving, queue)
-    say(f"{await mover.move_until_quiet(moving, queue.name)} messages are back in {queue.name}.")
+    await mover.way_into(queue.name, moving)
+    say(f"{await mover.move_until_quiet(moving, moving, queue.name)} messages are back in {queue.name}.")
+    await mover.channel.exchange_delete(moving)
     await mover.channel.queue_delete(moving)
 
 
@@ -152,6 +164,11 @@ async def _unbind(channel: AbstractChannel, moving: str, queue: Queue) -> None:
 def _check(old: dict[str, Any]) -> None:
     if old["exclusive"]:
         raise CannotLook(f"{old['name']} is exclusive to a connection: close that connection first.")
+    if old["auto_delete"]:
+        raise CannotLook(
+            f"{old['name']} is deleted with its last consumer, so that it cannot be moved under one: "
+            "delete it on the management page, then at once declare it: python -m shared.topology."
+        )
     if on_the_way := old.get("messages_dlx"):
         raise CannotLook(
             f"{on_the_way} messages of {old['name']} are on their way to the dead letters: mend what "

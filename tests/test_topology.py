@@ -108,6 +108,18 @@ async def test_a_queue_that_a_restart_would_take_is_transient(
     assert "MIGRATE=tasks.get_task" in (await found(system))["transient", "tasks.get_task"]
 
 
+async def test_a_queue_that_goes_with_its_last_consumer_is_transient_and_not_moved(
+    system: System, channel: AbstractChannel
+) -> None:
+    await channel.queue_delete("tasks.get_task")
+    await channel.queue_declare("tasks.get_task", durable=True, auto_delete=True)
+
+    ended = await topology.run(system, "--migrate", "tasks.get_task")
+
+    assert "its last consumer" in (await found(system))["transient", "tasks.get_task"]
+    assert (ended.returncode, "cannot be moved" in ended.stderr) == (2, True)
+
+
 async def test_dead_letters_that_would_lead_nowhere_are_told(
     system: System, channel: AbstractChannel
 ) -> None:
@@ -146,6 +158,7 @@ async def test_queues_that_nobody_consumes_are_told_with_what_waits_in_them(
     await eventually(counted, "the message is counted")
     told = await found(system)
     assert "service of tasks.*" in told["no_consumer", QUEUE]
+    assert "start desk_service" in told["no_consumer", "dead_letters"]
     assert ("no_consumer", "tasks.complete_task") not in told
     assert f"\n{QUEUE} " in (await topology.run(system)).stdout
 

@@ -95,8 +95,10 @@ async def nothing_is_left_behind(system: System) -> None:
     assert await depth(system, f"{QUEUE}.moving") is None
     assert (await arguments_of(system, QUEUE)) == declared(QUEUE).arguments
     async with system.management() as page:
+        exchanges = [one["name"] for one in (await page.get(f"/api/exchanges/{system.name}")).json()]
         users = [user["name"] for user in (await page.get("/api/users")).json()]
         limits = (await page.get(f"/api/vhost-limits/{system.name}")).json()
+    assert f"{QUEUE}.moving" not in exchanges
     assert not [name for name in users if name.startswith("topology")]
     assert [one for one in limits if one["value"]] == []
 
@@ -183,6 +185,23 @@ async def test_messages_keep_their_properties_whoever_published_them(
     assert before[0][1]["user_id"] == "gateway" and before[1][1]["message_id"] is None
     await connection.close()
     await ids_in(system)
+
+
+async def test_a_delayed_copy_keeps_the_name_of_the_queue_that_it_goes_back_to(
+    system: System, channel: AbstractChannel
+) -> None:
+    level = "delay.600s"
+    await channel.queue_delete(level)
+    await channel.queue_declare(level, durable=True, arguments={"x-queue-type": "quorum"})
+    await channel.queue_bind(level, level)
+    await channel.basic_publish(b"{}", exchange=level, routing_key=QUEUE)
+
+    await migrate(system, level)
+
+    connection = await aiormq.connect(system.broker_url("operator"))
+    copy = await (await connection.channel()).basic_get(level, no_ack=True)
+    assert (copy.body, copy.routing_key) == (b"{}", QUEUE)
+    await connection.close()
 
 
 async def both(channel: AbstractChannel) -> list[tuple[bytes, dict[str, Any]]]:

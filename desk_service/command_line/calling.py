@@ -9,7 +9,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 
-REFUSED, UNREACHABLE = 1, 3
+REFUSED, WRONG_USAGE, UNREACHABLE = 1, 2, 3
 TIMEOUT_SECONDS = 60
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The desk is on this machine: no proxy."""

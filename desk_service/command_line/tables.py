@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 GAP = "  "
+WIDEST = 40
+LEAST_OF_THE_LAST = 60
+"""Of a cause or a reason at least so much is to be seen, on however narrow a terminal."""
 OVERDUE = timedelta(minutes=1)
 """After that somebody should look why an owner does not say what became of a replay."""
 GROUPS = ("group", "letters", "service", "message", "first", "last", "cause")
@@ -15,14 +18,17 @@ ACTIONS = ("at", "who", "what", "about", "details")
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns as wide as they have to be; the last one is cut where the terminal ends."""
-    texts = [[_line(value) for value in row] for row in (names, *rows)]
+    """Columns as wide as they have to be; the last one is cut where the terminal ends, or wraps there."""
+    texts = [[*(_cut(_line(value), WIDEST) for value in row[:-1]), _line(row[-1])] for row in (names, *rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(names))]
-    room = shutil.get_terminal_size((160, 24)).columns
+    before_the_last = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
+    room = max(shutil.get_terminal_size((160, 24)).columns, before_the_last + LEAST_OF_THE_LAST)
     lines = (GAP.join(value.ljust(width) for value, width in zip(row, widths, strict=True)) for row in texts)
-    return "\n".join(
-        line.rstrip() if len(line.rstrip()) <= room else f"{line[: room - 1]}…" for line in lines
-    )
+    return "\n".join(_cut(line.rstrip(), room) for line in lines)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _line(value: Any) -> str:

@@ -1,11 +1,27 @@
 """Which letters are meant: the filters that lists, replays and discards have in common."""
 
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from desk_service.domain.deaths import text
 
 State = Literal["open", "pending", "done", "refused", "discarded", "edited"]
 """open: waits for somebody. pending: a replay is on its way. edited: another letter took its place."""
+
+
+Sought = Annotated[str, AfterValidator(text)]
+"""In the form in which it would be kept."""
+
+
+def _in_range(when: datetime) -> datetime:
+    if not datetime.min.year < when.year < datetime.max.year:
+        raise ValueError("it has to be later than the year 1, and earlier than 9999")
+    return when
+
+
+When = Annotated[AwareDatetime, AfterValidator(_in_range)]
 
 
 class Choice(BaseModel):
@@ -13,15 +29,15 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    group: str | None = Field(None, description="Of one queue and one cause, as /desk/groups names it.")
-    service: str | None = Field(None, examples=["tasks"], description="What its queues begin with.")
-    queue: str | None = Field(None, examples=["tasks.create_task"])
-    message: str | None = Field(None, examples=["CreateTask"])
-    actor: str | None = Field(None, description="The person who asked for it.")
-    conversation: str | None = None
-    message_id: str | None = None
-    since: AwareDatetime | None = Field(None, description="Died then or later.")
-    until: AwareDatetime | None = Field(None, description="Died before that.")
+    group: Sought | None = Field(None, description="Of one queue and one cause, as /desk/groups names it.")
+    service: Sought | None = Field(None, examples=["tasks"], description="What its queues begin with.")
+    queue: Sought | None = Field(None, examples=["tasks.create_task"])
+    message: Sought | None = Field(None, examples=["CreateTask"])
+    actor: Sought | None = Field(None, description="The person who asked for it.")
+    conversation: Sought | None = None
+    message_id: Sought | None = None
+    since: When | None = Field(None, description="Died then or later.")
+    until: When | None = Field(None, description="Died before that.")
 
 
 class Paged(BaseModel):

@@ -66,6 +66,7 @@ def death_of(letter: DeadLetter, given_id: str, now: datetime) -> Death:
     """`given_id` stands in where the message has no id of its own."""
     headers, properties = plain(letter.headers), letter.properties
     queue, reason, by, died_at = _where_and_why(letter.headers, text(properties.get("routing_key")), now)
+    queue = queue[:LONGEST_NAME]
     errors = headers.get("errors")
     attempt = headers.get("attempt")
     believed = properties.get("user_id") in PROCESSES
@@ -150,7 +151,8 @@ def plain(value: Any) -> Any:
 
 
 def _aware(value: Any) -> datetime | None:
-    if not isinstance(value, datetime):
+    """None too for what is no time in UTC that PostgreSQL could hold."""
+    if not isinstance(value, datetime) or not datetime.min.year < value.year < datetime.max.year:
         return None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from desk_service.domain.causes import group_of
 from desk_service.domain.deaths import may_travel, message_in
+from desk_service.domain.headers import kept
 from desk_service.domain.redaction import REDACTED, WITHHELD
 from shared.messages import Refusal
 
@@ -24,7 +25,7 @@ def edited_body(original: bytes, changes: Any, text: str | None) -> bytes:
                 f"The body holds {REDACTED!r}, which stands for a secret: send `changes`, "
                 "which leave alone what they do not name, or the real value."
             )
-        return text.encode()
+        return _encoded(text)
     if changes is None:
         return original
     try:
@@ -35,7 +36,14 @@ def edited_body(original: bytes, changes: Any, text: str | None) -> bytes:
         ) from None
     if REDACTED in json.dumps(changes):
         raise CannotEdit(f"{REDACTED!r} stands for a secret: leave the field out, or send its real value.")
-    return json.dumps(merged(value, changes), ensure_ascii=False).encode()
+    return _encoded(json.dumps(merged(value, changes), ensure_ascii=False))
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise CannotEdit("It holds half of a surrogate pair, which no text can.") from None
 
 
 def merged(value: Any, patch: Any) -> Any:
@@ -55,8 +63,10 @@ def edited_headers(original: dict[str, Any], changes: dict[str, str | None]) -> 
     """The headers with these set, or removed where null. `CannotEdit` for what only the system may say."""
     if forbidden := [name for name in changes if not may_travel(name)]:
         raise CannotEdit(f"Only the system itself sets the header {forbidden[0]!r}.")
-    kept = {name: value for name, value in original.items() if name not in changes}
-    return kept | {name: value for name, value in changes.items() if value is not None}
+    if any(REDACTED in value for value in changes.values() if value):
+        raise CannotEdit(f"{REDACTED!r} stands for a secret: leave the header out, or send its real value.")
+    left = {name: value for name, value in original.items() if name not in changes}
+    return left | {name: kept(value) for name, value in changes.items() if value is not None}
 
 
 def consequences(queue: str, cause: str, body: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Secrets are shown to nobody. What is stored stays whole, since it may be replayed.
 
-A secret is what stands under a name that says so, in JSON or in text, a login in a URL, and a contract's
-field whose schema is `writeOnly` (pydantic's `SecretStr` is).
+A secret is what stands under a name that says so, in JSON or in text, a login in a URL, a JSON Web
+Token, and a contract's field whose schema is `writeOnly` (pydantic's `SecretStr` is).
 """
 
 import base64
@@ -17,12 +17,20 @@ _WORDS = (
     r"|credential|cookie|session[_-]?id"
 )
 _NAME = re.compile(_WORDS, re.IGNORECASE)
-_VALUE = r"(?:(?:Bearer|Basic|Digest)\s+)?(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s,;&}\]]+)"
-_NAMED = re.compile(
-    rf"(?P<name>\\?[\"']?[\w.-]*(?:{_WORDS})[\w.-]*\\?[\"']?\s*[:=]\s*)(?P<value>{_VALUE})", re.IGNORECASE
+_VALUE = (
+    r"(?!\[redacted\])(?:(?:Bearer|Basic|Digest)\s+)?"
+    r"(?:\\\"(?:(?!\\\").)*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s,;&}\]]+)"
 )
+# A body may be megabytes of anything: nothing here may look through all of it again from each of its places.
+_NAMED = re.compile(
+    rf"(?P<name>(?:{_WORDS})[\w.-]{{0,50}}\\?[\"']?\s*[:=]\s*)(?P<value>{_VALUE})", re.IGNORECASE
+)
+_AUTHORIZATION = re.compile(r"(\bauthori[sz]ation\s*[:=]\s*)\w[\w-]*\s+[^\s,;\"'}\]]+", re.IGNORECASE)
+_PAIR = r"[^\s,;=\"']{1,100}=[^\s,;]*"
+_COOKIE = re.compile(rf"(cookie\s*[:=]\s*){_PAIR}(?:;\s*{_PAIR})*", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
-_LOGIN = re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]*(?=@)")
+_JWT = re.compile(r"(?<![\w.-])eyJ[\w-]{5,}\.[\w-]+\.[\w-]*")
+_LOGIN = re.compile(r"(?<=://)[^\s/@:]*:[^\s/]*(?=@)")
 
 
 def redacted(value: Any, marked: frozenset[str] = frozenset()) -> Any:
@@ -41,9 +49,11 @@ def _member(name: str, value: Any, marked: frozenset[str]) -> Any:
 
 
 def redacted_text(text: str) -> str:
+    for whole in (_AUTHORIZATION, _COOKIE):
+        text = whole.sub(lambda found: found[1] + REDACTED, text)
     text = _NAMED.sub(lambda found: found["name"] + REDACTED, text)
     text = _BEARER.sub(lambda found: f"{found[1]} {REDACTED}", text)
-    return _LOGIN.sub(REDACTED, text)
+    return _JWT.sub(REDACTED, _LOGIN.sub(REDACTED, text))
 
 
 def secret_fields(schema: dict[str, Any]) -> frozenset[str]:

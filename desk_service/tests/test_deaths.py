@@ -74,3 +74,10 @@ def test_nonsense_is_kept_too(headers: dict[str, Any]) -> None:
 
 def test_a_message_without_an_id_gets_the_one_that_is_given() -> None:
     assert read({}, given_id="given").message_id == "given"
+
+
+@pytest.mark.parametrize("died_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_what_postgresql_could_not_hold_is_kept_in_what_it_can(died_at: str) -> None:
+    death = read({"queue": "q" * 9000, "reason": "r", "died-at": died_at})
+
+    assert (len(death.queue), death.died_at) == (255, NOW)

@@ -21,6 +21,8 @@ def test_what_stands_for_a_secret_is_never_sent_as_one() -> None:
         edited_body(b"{}", None, json.dumps({"password": REDACTED}))
     with pytest.raises(CannotEdit):
         edited_body(b"{}", {"password": REDACTED}, None)
+    with pytest.raises(CannotEdit):
+        edited_headers({}, {"api-key": REDACTED})
 
 
 def test_changes_need_json_to_be_merged_with() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from shared.topology import DELIVERY_LIMIT
 from tests.amqp import client
+from tests.desk.test_draining import a_dead_one, bury
 from tests.letters import ADA, listed, until
 from tests.system import Replica, System, eventually
 
@@ -75,3 +76,14 @@ async def test_what_does_not_fit_and_nobody_waits_for_reads_as_failed_too(
         return [row["outcome"] for row in rows] == ["failed"]
 
     await eventually(failed, "the misfit reads as failed")
+
+
+async def test_what_is_said_of_a_death_tells_no_secrets(system: System, desk: Replica) -> None:
+    async with client(system) as amqp:
+        await bury(amqp, a_dead_one("secretive", "tasks.create_task", reason="KeyError: password=hunter2"))
+
+    async def answer() -> bytes:
+        rows = await system.fetch("task_service", "SELECT answer FROM inbox WHERE message_id = 'secretive'")
+        return b"".join(bytes(row["answer"]) for row in rows)
+
+    assert b"password=[redacted]" in await eventually(answer, "its owner has heard of it")

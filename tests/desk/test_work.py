@@ -161,6 +161,27 @@ async def test_an_order_that_is_stopped_sends_no_more_and_the_rest_is_open(
     assert stopped["queued"] == 0
 
 
+async def test_what_was_stopped_had_not_been_sent_so_that_editing_it_has_one_effect(
+    system: System, toy: Replica, amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    exchange = await amqp.channel.get_exchange("dead_letters", ensure=False)
+    names = [f"stopped {number}" for number in range(25)]
+    for number, name in enumerate(names):
+        await exchange.publish(a_dead_copy({"text": name, "then": "end"}, name), "")
+        [line] = await listed(http, message_id=name)
+        order = (await http.post("/desk/replays", json={"letter": line["id"]})).json()
+        await asyncio.sleep(number * 0.004)
+        if (await http.post(f"/desk/replays/{order['id']}/stop", json={})).json()["stopped"]:
+            await http.post(f"/desk/letters/{line['id']}/edit", json={"headers": {"mended": "yes"}})
+
+    async def done() -> bool:
+        return not (await http.get("/desk/letters", params={"state": "pending"})).json()["items"]
+
+    await eventually(done, "all are at their end")
+    rows = await system.fetch(TOY, "SELECT text FROM marks WHERE text LIKE 'stopped %'")
+    assert sorted(row["text"] for row in rows) == sorted(names)
+
+
 @pytest.mark.parametrize(
     ("form", "told"),
     [
@@ -199,6 +220,25 @@ async def test_no_web_page_gets_anything_done(
     answer = await http.post("/desk/replays", content=b'{"all": true}', headers=given)
 
     assert answer.status_code == status
+
+
+async def test_what_no_text_holds_is_looked_for_in_vain_or_refused(
+    amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    letter = await a_letter(amqp, http, "no text")
+    edit, half = f"/desk/letters/{letter}/edit", '"\\ud800"'
+
+    looked_for = await http.get("/desk/letters", params={"message_id": "a\x00b"})
+    too_early = await http.get("/desk/letters", params={"since": "0001-01-01T00:00:00+14:00"})
+    ordered = await http.post("/desk/replays", json={"group": "\x00"})
+    refused = [
+        await http.post(edit, content=f'{{"{name}": {value}}}', headers={"content-type": "application/json"})
+        for name, value in (("body", half), ("changes", f'{{"a": {half}}}'))
+    ]
+
+    assert (looked_for.status_code, looked_for.json()["items"]) == (200, [])
+    assert (too_early.status_code, ordered.status_code) == (422, 409)
+    assert [answer.status_code for answer in refused] == [422, 422]
 
 
 async def told(desk: Replica, *arguments: str) -> tuple[int | None, str, str]:
@@ -240,6 +280,23 @@ async def test_the_program_shows_tables_to_people_json_to_programs_and_its_exit_
     assert (discarded, late, wrong, away) == (0, 1, 2, 3)
     assert "grace was here" in refusal
     assert {one["who"] for one in (await whole(http, letter))["actions"]} == {"grace"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("groups", "--url", "desk"),
+        ("groups", "--as", "a\nb"),
+        ("groups", "--as", "\udcff"),
+        ("edit", "x", "--body", "/"),
+        ("edit", "x", "--body", sys.executable),
+        ("edit", "x", "--body", "/no/such/file"),
+    ],
+)
+async def test_wrong_arguments_are_told_in_words(desk: Replica, wrong: tuple[str, ...]) -> None:
+    code, _, errors = await told(desk, *wrong)
+
+    assert (code, "Traceback" in errors) == (2, False)
 
 
 async def test_lists_are_walked_by_their_cursors(amqp: Client, http: httpx2.AsyncClient) -> None:

@@ -13,6 +13,9 @@ DECLARE = "declare it: 'make down' and 'make up' do, or python -m shared.topolog
 MOVING = ".moving"
 """The tail of the queue in which messages wait while theirs is made anew."""
 
+DROPPING = ("max-length", "max-length-bytes", "message-ttl", "expires")
+"""What a policy can set by which messages go that no contract lets go."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -56,6 +59,7 @@ def findings(exchanges: list[Exchange], queues: list[Queue], seen: Seen) -> list
         *_of_queues({queue.name: queue for queue in queues}, seen),
         *_of_bindings(exchanges, queues, seen),
         *_of_dead_letters(queues, seen),
+        *_of_policies(queues, seen),
         *_of_consumers(queues, seen),
         *_of_prefetch(seen),
         *_of_limit(seen),
@@ -165,6 +169,18 @@ def _of_dead_letters(queues: list[Queue], seen: Seen) -> Iterator[Finding]:
             what = "does not exist" if to not in exchanges else "has no queue"
             found = f"its dead-letter exchange {to} {what}"
             yield Finding("no_dead_letter_exchange", queue.name, found, DECLARE)
+
+
+def _of_policies(queues: list[Queue], seen: Seen) -> Iterator[Finding]:
+    """Policies work beside a queue's arguments: some have the broker drop what it has confirmed."""
+    for queue in queues:
+        existing = seen.lasting.get(queue.name, {})
+        policy = existing.get("effective_policy_definition") or {}
+        if dropping := {name: policy[name] for name in DROPPING if name in policy}:
+            said = ", ".join(f"{name} {value}" for name, value in dropping.items())
+            names = [existing[kind] for kind in ("policy", "operator_policy") if existing.get(kind)]
+            found = f"policy {' and '.join(names)} has the broker drop messages or the queue: {said}"
+            yield Finding("dropping_policy", queue.name, found, "remove the policy on the management page")
 
 
 def _of_consumers(queues: list[Queue], seen: Seen) -> Iterator[Finding]:

@@ -134,6 +134,19 @@ async def test_dead_letters_that_would_lead_nowhere_are_told(
     assert "dead_letters has no queue" in told["tasks.complete_task"]
 
 
+async def test_a_policy_by_which_accepted_messages_would_go_is_told(system: System) -> None:
+    policy = {"pattern": f"^{QUEUE}$", "definition": {"max-length": 1, "message-ttl": 1000}}
+    async with system.management() as page:
+        await page.put(f"/api/policies/{system.name}/short", json=policy)
+
+        async def told() -> str:
+            return (await found(system)).get(("dropping_policy", QUEUE), "")
+
+        assert "policy short" in (said := await eventually(told, "the policy is told of"))
+        assert "max-length 1, message-ttl 1000" in said
+        await page.delete(f"/api/policies/{system.name}/short")
+
+
 async def test_bindings_that_are_missing_and_that_nothing_comes_by_are_told(
     system: System, channel: AbstractChannel
 ) -> None:

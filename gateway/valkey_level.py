@@ -1,7 +1,7 @@
 """The cache level that gateway replicas share, in Valkey: a help, never a witness.
 
 Each replica guards itself by what it was told (gateway/cache.py), so Valkey may be away, slow, emptied, or
-back with what it had: reads then go to the owners. Writes leave together, some milliseconds later, unawaited.
+back with what it had: reads then go to the owners. Writes of one loop turn leave together, unawaited.
 """
 
 import asyncio
@@ -21,9 +21,6 @@ PREFIX = "conveyor:2:"
 PATIENCE = 0.2
 """Seconds; an owner answers faster than a Valkey that takes longer."""
 PROBE_SECONDS = 2.0
-
-GATHER_SECONDS = 0.01
-"""What is put meanwhile leaves together; nothing hangs on when the others have it."""
 
 PUT = """
 local time = redis.call('TIME')
@@ -94,7 +91,6 @@ class ValkeyLevel:
 
     async def _write(self) -> None:
         while self.waiting:
-            await asyncio.sleep(GATHER_SECONDS)
             waiting, self.waiting = self.waiting, {}
             keys = [self.prefix + address for address in waiting]
             arguments = [part for what in waiting.values() for part in self._arguments(what)]

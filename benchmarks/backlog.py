@@ -81,7 +81,7 @@ async def drain(
         first = await _at_least(1, done, started, START_SECONDS)
         began, used = perf_counter(), {part: cpu_seconds(*of) for part, of in pids.items()}
         last = await _at_least(total, done, started, seconds)
-        lasted, more = perf_counter() - began, last - first
+        lasted, more = perf_counter() - began, max(1, last - first)  # a small form may be over at first sight
         assert last <= total, f"{last} of {total} were done: some twice"
         cpu = {part: (cpu_seconds(*of) - used[part]) * 1000 / more for part, of in pids.items()}
         return Drained(more / lasted, last, cpu)

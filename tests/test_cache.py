@@ -42,7 +42,8 @@ async def how(http: httpx2.AsyncClient, address: str, **headers: str) -> str:
 
 def shows(http: httpx2.AsyncClient, address: str, version: int) -> Callable[[], Awaitable[bool]]:
     async def shown() -> bool:
-        return bool((await http.get(address)).json()["version"] >= version)
+        answer = await http.get(address)
+        return answer.is_success and bool(answer.json()["version"] >= version)
 
     return shown
 

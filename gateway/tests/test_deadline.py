@@ -30,11 +30,13 @@ class Slow:
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
         self.lifted = False
+        self.begun = False
         self.ended: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await whole_body(receive)
+            self.begun = True
             scope["state"]["answer_headers"] = {"idempotency-key": '"k"'}
             if self.lifted:
                 scope["state"]["deadline"].reschedule(None)
@@ -120,11 +122,15 @@ async def test_a_client_that_leaves_ends_its_request() -> None:
     app, statuses = Slow(), []  # type: tuple[Slow, list[int]]
     async with serving(app, 60, statuses) as port:
         _, writer = await request(port, b"whole", declared=5)
-        writer.close()
+
+        async def begun() -> bool:
+            return app.begun  # the server never begins on what has left already
 
         async def ended() -> list[str]:
             return app.ended
 
+        await eventually(begun, "the request is under way")
+        writer.close()
         assert await eventually(ended, "the request ends", seconds=10) == ["cancelled"]
     assert statuses == [CLIENT_LEFT]
 

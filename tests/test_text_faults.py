@@ -5,7 +5,8 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ import pytest
 
 from infra.local.mongodb import MongoDB
 from tests.amqp import Client, client
-from tests.system import Replica, System, eventually
+from tests.system import ROOT, Replica, System, eventually
 from tests.test_outages import until_down
 from tests.test_texts import pool
 
@@ -83,6 +84,23 @@ async def until_counting(replica: Replica) -> list[int]:
 
     pids: list[int] = await eventually(counting, "a process counts")
     return pids
+
+
+HOLDING = """
+import pathlib, sys, time
+while "--multiprocessing-fork" in sys.orig_argv and pathlib.Path(__file__).with_name("held").exists():
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def held(system: System, tmp_path: Path) -> Iterator[Path]:
+    """As long as this file is there, processes that would count hang before they begin."""
+    (tmp_path / "sitecustomize.py").write_text(HOLDING)
+    (tmp_path / "held").touch()
+    system.everybody["PYTHONPATH"] = f"{tmp_path}:{ROOT}"
+    yield tmp_path / "held"
+    del system.everybody["PYTHONPATH"]
 
 
 async def with_pools_that_run(system: System, amqp: Client, workers: list[Replica]) -> list[int]:
@@ -169,15 +187,24 @@ async def test_a_text_whose_counting_dies_each_time_fails_alone(system: System, 
     assert worker.process.exit_code is None
 
 
-async def test_a_text_whose_worker_dies_each_time_fails_alone(system: System, amqp: Client) -> None:
+async def test_a_text_whose_worker_dies_each_time_fails_alone(
+    system: System, amqp: Client, held: Path
+) -> None:
     worker = await system.start(WORKER, places="2")
     await hand_in(amqp, "kills its worker")
+    await until_counting(worker)
+
+    async def cleared() -> bool:
+        return not await system.documents(WORKER, "outbox")
+
+    await eventually(cleared, "nothing is left to be sent once more, which would be another start")
     for _ in range(4):
         await until_counting(worker)
         assert worker.process.pid
         os.kill(worker.process.pid, signal.SIGKILL)
         await asyncio.to_thread(worker.process.wait, 10)
         worker = system.launch(WORKER, places="2")
+    held.unlink()  # noqa: ASYNC240
     others = [f"near {n}" for n in range(10)]
     for title in others:
         await hand_in(amqp, title)

@@ -52,13 +52,13 @@ async def test_refusals_are_told_with_their_code_also_those_that_nobody_waits_fo
     refused = {"text": "told", "first": "refuse"}
     await amqp.ask("toy.mark", refused, message_id="answered no")
     await amqp.publish("toy.mark", refused, message_id="unheard no")
-    await amqp.publish("toy.mark", b"{}", message_id="misfit")
+    await amqp.publish("toy.mark", b"{}", message_id="told misfit")
 
     said = "refused, told: Told to refuse before writing."
     await expect(folder, "answered no", [f"toy | Mark {said}, answered no"])
     await expect(folder, "unheard no", [f"toy | Mark {said}, unheard no", "  toy | CommandRefused ID"])
     reason = "The message does not fit its contract: text: Field required."
-    await expect(folder, "misfit", [f"toy | Mark given up, lies in dead_letters: {reason}, misfit"])
+    await expect(folder, "told misfit", [f"toy | Mark given up, lies in dead_letters: {reason}, told misfit"])
 
 
 async def test_an_event_that_a_crash_left_behind_is_told_as_sent_late(

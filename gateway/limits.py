@@ -134,7 +134,7 @@ class Limits:
                 if not has_room:
                     if more:
                         await _pour_away(receive)
-                    raise _too_large(most) if taken > most else _too_many_atonce()
+                    raise _too_large(most) if taken > most else _too_many_at_once()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _made_room(self, held: AsyncExitStack) -> bool:
@@ -185,7 +185,7 @@ def _too_large(most: int) -> OverLimit:
     return OverLimit(f"The body is larger than the {most} bytes that are taken.", code="body_too_large")
 
 
-def _too_many_atonce() -> OverLimit:
+def _too_many_at_once() -> OverLimit:
     return OverLimit("Too many large bodies are in hand already; try again shortly.", code="unavailable")
 
 

@@ -12,10 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 from time import perf_counter
-
-from prometheus_client import Counter, Histogram
 
 from shared.delivery import Delivery, Unsettled, send_answer, touched_by, versions_besides
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
@@ -243,9 +240,8 @@ class Batches:
             outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
             repeated = fits and delivery not in batch.first
             self._answer(delivery, outcome, repeated=repeated)
-            ended_so, took = _series(delivery.name, outcome.ending)
-            ended_so.inc()
-            took.observe(seconds)
+            MESSAGES.labels(delivery.name, outcome.ending).inc()
+            MESSAGE_SECONDS.labels(delivery.name).observe(seconds)
             _log_end(delivery, outcome, said.get(delivery.message_id, ()), seconds, repeated=repeated)
         BATCH_SIZE.observe(len(batch.deliveries))
         tell()  # what a crash from here on leaves behind is understood by what was told before
@@ -258,11 +254,6 @@ class Batches:
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
         publisher, versions = self.recovery.publisher, outcome.versions
         send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
-
-
-@lru_cache
-def _series(message: str, ending: str) -> tuple[Counter, Histogram]:
-    return MESSAGES.labels(message, ending), MESSAGE_SECONDS.labels(message)
 
 
 async def _read_ahead(deliveries: Sequence[Delivery], transaction: Transaction) -> None:

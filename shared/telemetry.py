@@ -6,7 +6,7 @@ Every line about a message carries the id of its conversation, so that one searc
 import asyncio
 import logging
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -61,14 +61,20 @@ class ReadableLines(logging.Formatter):
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """What is told in one turn of the event loop leaves in one write; a warning takes it along at once."""
+    """What is told in one turn of the event loop leaves in one write; a warning takes it along at once.
+
+    Nobody's work ends because a line cannot be written: the terminal may be gone, the disk full.
+    """
 
     def __init__(self, stream: TextIO):
         super().__init__(stream)
         self.waiting: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.waiting.append(f"{self.format(record)}\n")
+        try:
+            self.waiting.append(f"{self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
         if record.levelno < logging.WARNING and (loop := _running_loop()):
             if len(self.waiting) == 1:
                 loop.call_soon(self.flush)
@@ -78,7 +84,7 @@ class Lines(logging.StreamHandler[TextIO]):
     def flush(self) -> None:
         with self.lock or nullcontext():
             waiting, self.waiting = self.waiting, []
-            if waiting:
+            with suppress(OSError, ValueError):
                 self.stream.write("".join(waiting))
                 self.stream.flush()
 

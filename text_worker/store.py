@@ -167,7 +167,7 @@ async def unneeded(
 async def sweep(journal: MongoJournal, blobs: Blobs, settings: TextSettings) -> None:
     """Remove what nobody needs; harmless in several processes at once."""
     alone = timedelta(hours=settings.blob_hours)
-    blobs.remove_cut_short(SubmitText.owner(), alone)
+    await asyncio.to_thread(blobs.remove_cut_short, SubmitText.owner(), alone)
     async for page in blobs.ages(SubmitText.owner()):
         old = {key: age for key, age in page.items() if age > alone}
         async with journal.reading() as transaction:

@@ -5,6 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from gateway.cache import Cache
 from gateway.gateway import Gateway
@@ -105,3 +106,16 @@ async def test_a_path_leads_to_the_same_on_either_way(method: str, task: str) ->
 
     assert await asked(short, lean=True, **request) == await asked(long, lean=False, **request)
     assert short.asked == long.asked
+
+
+@pytest.mark.parametrize("path", ["*", "/", "//", "/tasks/", ""])
+async def test_what_is_no_path_of_ours_is_left_to_the_application(path: str) -> None:
+    left: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        left.append(scope["path"])
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    await Lean(application, ROUTERS)(scope, None, None)  # type: ignore[arg-type]
+
+    assert left == [path]

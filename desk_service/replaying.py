@@ -14,8 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from aiormq.exceptions import DeliveryError, PublishError
-from pamqp.commands import Basic
 from sqlalchemy import Row
 
 from desk_service.domain.deaths import REPLAY
@@ -23,8 +21,9 @@ from desk_service.domain.headers import as_sent
 from desk_service.settings import DeskSettings
 from desk_service.store.replays import ReplayStore
 from desk_service.store.sweeping import sweep
+from shared.amqp.content import Properties, Unsendable
 from shared.asking import RequestClient
-from shared.bus import Publisher, Unconfirmed, Unsendable
+from shared.bus import Publisher, Unconfirmed, Undelivered, Unroutable
 from shared.contracts.operations import GetOperation
 from shared.handling import DIRECT
 from shared.journal import Conflict, StoreAway, keep_doing
@@ -143,29 +142,29 @@ async def _note(store: ReplayStore, letter: Row[Any], end: object) -> None:
     now = datetime.now(UTC)
     if not isinstance(end, BaseException):
         store.sent(letter.replay_id, now)
-    elif isinstance(end, PublishError):
+    elif isinstance(end, Unroutable):
         await store.ended(letter.replay_id, "failed", f"There is no queue {letter.queue!r}.", now)
     elif isinstance(end, Unsendable):
         await store.ended(letter.replay_id, "failed", f"It cannot be sent: {end}.", now)
-    elif isinstance(end, Unconfirmed | DeliveryError | asyncio.CancelledError):
+    elif isinstance(end, Unconfirmed | Undelivered | asyncio.CancelledError):
         log.warning("a replay was not confirmed, trying again", extra={"fields": {"reason": repr(end)}})
     else:
         raise end
 
 
-def _properties(letter: Row[Any], user: str) -> Basic.Properties:
+def _properties(letter: Row[Any], user: str) -> Properties:
     """As it was sent, but now, and to be answered to nobody: who asked has long been told that it failed."""
     headers = {**as_sent(letter.headers), REPLAY: str(letter.replay_id)}
     if letter.actor != DIRECT:
         headers["actor"] = letter.actor
-    return Basic.Properties(
+    return Properties(
         content_type=letter.content_type,
         headers=headers,
         delivery_mode=2,
         correlation_id=letter.conversation,
         message_id=letter.message_id,
         timestamp=datetime.now(UTC),
-        message_type=letter.type,
+        type=letter.type,
         app_id=letter.app_id,
         user_id=user,
     )

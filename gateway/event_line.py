@@ -4,12 +4,13 @@ import logging
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from aiormq.abc import DeliveredMessage
-from aiormq.channel import Channel
+from pamqp.commands import Queue
 from prometheus_client import Histogram
 from pydantic import ValidationError
 
 from gateway.cache import Cache
+from shared.amqp.channel import Channel
+from shared.amqp.content import Incoming
 from shared.messages import EVENTS
 from shared.topology import EVENTS_EXCHANGE
 
@@ -31,23 +32,24 @@ class EventLine:
 
     async def open(self, channel: Channel) -> None:
         """Hear on a new channel. What was said since the last one was lost is unknown, so nothing is kept."""
-        await channel.queue_declare(self.queue, exclusive=True, auto_delete=True)
+        await channel.call(Queue.Declare(queue=self.queue, exclusive=True, auto_delete=True))
         for routing_key in EVENTS:
             if not routing_key.startswith("*."):
-                await channel.queue_bind(self.queue, EVENTS_EXCHANGE, routing_key)
-        await channel.basic_consume(self.queue, self._heard, no_ack=True)
+                bind = Queue.Bind(queue=self.queue, exchange=EVENTS_EXCHANGE, routing_key=routing_key)
+                await channel.call(bind)
+        await channel.consume(self.queue, self._heard, name="gateway", no_ack=True)
         self.cache.forget()
 
-    async def _heard(self, message: DeliveredMessage) -> None:
+    def _heard(self, message: Incoming) -> None:
         try:
-            event = EVENTS[str(message.routing_key)].model_validate_json(message.body)
+            event = EVENTS[message.routing_key].model_validate_json(message.body)
         except ValidationError:
             log.warning("an event that does not fit", extra={"fields": {"event": message.routing_key}})
             self.cache.forget()  # it may have told of anything
             return
         for address, version in event.versions().items():
             self.cache.told(address, version)
-        said_at = (message.header.properties.headers or {}).get("cloudEvents_time")
+        said_at = message.headers.get("cloudEvents_time")
         if isinstance(said_at, str):
             DELAY.observe(_seconds_since(said_at))
 

@@ -5,31 +5,30 @@ import os
 import sys
 from uuid import uuid4
 
-import aiormq
-from aiormq.abc import AbstractConnection, DeliveredMessage
+from pamqp.commands import Queue
 
+from shared.amqp.connection import Connection, connect
+from shared.amqp.content import Incoming
+from shared.amqp.errors import AmqpError
 from shared.topology import EVENTS_EXCHANGE
 
 KEY_WIDTH = 30
 CONNECT_SECONDS = 5
 
 
-async def show(message: DeliveredMessage) -> None:
-    properties = message.header.properties
-    time = properties.timestamp.astimezone().strftime("%H:%M:%S") if properties.timestamp else "--:--:--"
+def show(message: Incoming) -> None:
+    time = message.timestamp.astimezone().strftime("%H:%M:%S") if message.timestamp else "--:--:--"
     body = message.body.decode(errors="replace")
-    print(f"{time}  {message.routing_key:<{KEY_WIDTH}} {properties.correlation_id}  {body}", flush=True)
+    print(f"{time}  {message.routing_key:<{KEY_WIDTH}} {message.correlation_id}  {body}", flush=True)
 
 
-async def listen() -> AbstractConnection:
-    connection = await aiormq.connect(
-        os.environ["RABBITMQ_URL"], client_properties={"connection_name": "make events"}
-    )
+async def listen() -> Connection:
+    connection = await connect(os.environ["RABBITMQ_URL"], "make events")
     channel = await connection.channel()
     queue = f"make-events.{uuid4().hex[:8]}"
-    await channel.queue_declare(queue, exclusive=True, auto_delete=True)
-    await channel.queue_bind(queue, EVENTS_EXCHANGE, "#")
-    await channel.basic_consume(queue, show, no_ack=True)
+    await channel.call(Queue.Declare(queue=queue, exclusive=True, auto_delete=True))
+    await channel.call(Queue.Bind(queue=queue, exchange=EVENTS_EXCHANGE, routing_key="#"))
+    await channel.consume(queue, show, name="make-events", no_ack=True)
     return connection
 
 
@@ -37,7 +36,7 @@ async def main() -> None:
     async with asyncio.timeout(CONNECT_SECONDS):
         connection = await listen()
     print("Events as they are said, with their conversation; Ctrl-C ends this.", file=sys.stderr, flush=True)
-    await connection.closing
+    await connection.gone
 
 
 if __name__ == "__main__":
@@ -45,6 +44,6 @@ if __name__ == "__main__":
         asyncio.run(main())
     except KeyboardInterrupt:
         pass
-    except (aiormq.exceptions.AMQPError, OSError) as error:
+    except (AmqpError, OSError) as error:
         reason = str(error).rstrip(".") or f"no answer in {CONNECT_SECONDS} s"
         sys.exit(f"The broker cannot be reached: {reason}. Is the system running? 'make status' tells.")

@@ -12,12 +12,11 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-import aiormq
-
 from infra.management import CannotLook, Management
 from infra.topology_findings import Finding, Seen, findings
 from infra.topology_move import migrate
-from shared import topology, wire
+from shared import topology
+from shared.amqp.errors import AmqpError
 
 
 def look(management: Management) -> Seen:
@@ -82,7 +81,6 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--migrate", metavar="QUEUE", help="give a queue the declared arguments, and keep")
     given = parser.parse_args()
-    wire.install()
     topology.load_contracts()
     management = Management(os.environ)
     if not given.migrate:
@@ -96,7 +94,7 @@ if __name__ == "__main__":
         sys.exit(main())
     except CannotLook as problem:
         print(problem, file=sys.stderr)
-    except (aiormq.exceptions.AMQPError, OSError, TimeoutError) as error:
+    except (AmqpError, OSError, TimeoutError) as error:
         print(f"Broken off: {error!r}. Nothing is lost: run the same again.", file=sys.stderr)
     except KeyboardInterrupt:
         print("Broken off. Nothing is lost: run the same again.", file=sys.stderr)

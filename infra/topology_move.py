@@ -18,17 +18,18 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import monotonic
 from typing import Any
 
-import aiormq
-from aiormq.abc import AbstractChannel, DeliveredMessage
-from pamqp.commands import Basic
+from pamqp import commands
 from yarl import URL
 
 from infra.management import CannotLook, Management
 from infra.topology_findings import MOVING, other_arguments
+from shared.amqp.channel import Channel
+from shared.amqp.connection import connect
+from shared.amqp.content import Incoming, Properties
 from shared.bus import Publisher
 from shared.topology import KEPT, Queue, declare_queue, queues
 
@@ -46,7 +47,7 @@ Say = Callable[[str], None]
 class Mover:
     """Takes from one queue and puts into another, all as it is."""
 
-    channel: AbstractChannel
+    channel: Channel
     publisher: Publisher
 
     async def way_into(self, target: str, name: str) -> None:
@@ -54,9 +55,10 @@ class Mover:
 
         A delayed copy finds its queue again by that. It goes with the queue that it leads to.
         """
-        await self.channel.exchange_delete(name)
-        await self.channel.exchange_declare(name, exchange_type="fanout", auto_delete=True)
-        await self.channel.queue_bind(target, name)
+        await self.channel.call(commands.Exchange.Delete(exchange=name))
+        fanout = commands.Exchange.Declare(exchange=name, exchange_type="fanout", auto_delete=True)
+        await self.channel.call(fanout)
+        await self.channel.call(commands.Queue.Bind(queue=target, exchange=name, routing_key=""))
 
     async def move(self, source: str, way: str, target: str, most: int | None = None) -> int:
         """How many it moved by the exchange `way`: up to `most`, or until `source` is empty."""
@@ -67,39 +69,42 @@ class Mover:
                 break
             sent = [self.publisher.publish(way, *_unchanged(one), mandatory=False) for one in window]
             await asyncio.gather(*sent)
-            await self.channel.queue_declare(target, passive=True)  # it took them, and is still there
-            await self.channel.basic_ack(window[-1].delivery_tag or 0, multiple=True)
+            await self.look(target)  # it took them, and is still there
+            self.channel.ack(window[-1].tag, multiple=True)
             moved += len(window)
         return moved
 
-    async def _take(self, source: str) -> list[DeliveredMessage]:
-        window: list[DeliveredMessage] = []
-        while len(window) < WINDOW:
-            message = await self.channel.basic_get(source)
-            if isinstance(message.delivery, Basic.GetEmpty):
-                break
+    async def _take(self, source: str) -> list[Incoming]:
+        window: list[Incoming] = []
+        while len(window) < WINDOW and (message := await self.channel.get(source)):
             window.append(message)
         return window
+
+    async def look(self, queue: str) -> commands.Queue.DeclareOk:
+        """How many messages and consumers it has."""
+        state: commands.Queue.DeclareOk = await self.channel.call(
+            commands.Queue.Declare(queue=queue, passive=True)
+        )
+        return state
 
     async def move_until_quiet(self, source: str, way: str, target: str) -> int:
         """Also what dying connections had in hand: it comes back a moment after they are gone."""
         moved, quiet = 0, 0
         while quiet < 2:
             now = await self.move(source, way, target)
-            state = await self.channel.queue_declare(source, passive=True)
+            state = await self.look(source)
             is_quiet = not (now or state.message_count or state.consumer_count)
             moved, quiet = moved + now, quiet + 1 if is_quiet else 0
             await asyncio.sleep(QUIET_SECONDS)
         return moved
 
 
-def _unchanged(message: DeliveredMessage) -> tuple[str, bytes, Basic.Properties]:
+def _unchanged(message: Incoming) -> tuple[str, bytes, Properties]:
     """Routing key, body and properties. What the broker itself counts begins anew in each queue."""
-    properties = message.header.properties
-    if properties.headers:
-        kept = {name: one for name, one in properties.headers.items() if name not in COUNTED_BY_THE_BROKER}
-        properties.headers = kept
-    return message.routing_key or "", message.body, properties
+    properties = Properties(**{one.name: getattr(message, one.name) for one in fields(Properties)})
+    kept = {name: one for name, one in message.headers.items() if name not in COUNTED_BY_THE_BROKER}
+    properties.headers = kept
+    return message.routing_key, message.body, properties
 
 
 async def migrate(name: str, management: Management, say: Say) -> None:
@@ -121,13 +126,13 @@ async def _migrate(queue: Queue, mover: Mover, management: Management, say: Say)
     old = existing.get(queue.name)
     if old and (old["auto_delete"] or not old["durable"] or other_arguments(queue, old)):
         _check(old)
-        await channel.queue_declare(moving, durable=True, arguments=KEPT)
+        await channel.call(commands.Queue.Declare(queue=moving, durable=True, arguments=KEPT))
         await mover.way_into(moving, moving)
         await _empty(queue.name, moving, mover, say)
         async with _alone(management, say):
             await declare_queue(channel, Queue(moving, KEPT, queue.bindings))
             last = await mover.move_until_quiet(queue.name, moving, moving)
-            await channel.queue_delete(queue.name)
+            await channel.call(commands.Queue.Delete(queue=queue.name))
             await declare_queue(channel, queue)
             await _unbind(channel, moving, queue)
         say(f"{last} more moved, {queue.name} made anew; everybody may connect again.")
@@ -141,7 +146,7 @@ async def _migrate(queue: Queue, mover: Mover, management: Management, say: Say)
 
 async def _empty(name: str, moving: str, mover: Mover, say: Say) -> None:
     """What waits now is moved while everybody works on, so that they are kept out for a moment only."""
-    waiting = (await mover.channel.queue_declare(name, passive=True)).message_count or 0
+    waiting = (await mover.look(name)).message_count or 0
     moved = await mover.move(name, moving, moving, waiting)
     say(f"{moved} messages moved from {name} to {moving}.")
 
@@ -152,13 +157,13 @@ async def _bring_back(queue: Queue, mover: Mover, say: Say) -> None:
     await _unbind(mover.channel, moving, queue)
     await mover.way_into(queue.name, moving)
     say(f"{await mover.move_until_quiet(moving, moving, queue.name)} messages are back in {queue.name}.")
-    await mover.channel.exchange_delete(moving)
-    await mover.channel.queue_delete(moving)
+    await mover.channel.call(commands.Exchange.Delete(exchange=moving))
+    await mover.channel.call(commands.Queue.Delete(queue=moving))
 
 
-async def _unbind(channel: AbstractChannel, moving: str, queue: Queue) -> None:
+async def _unbind(channel: Channel, moving: str, queue: Queue) -> None:
     for exchange, key in queue.bindings:
-        await channel.queue_unbind(moving, exchange, key)
+        await channel.call(commands.Queue.Unbind(queue=moving, exchange=exchange, routing_key=key))
 
 
 def _check(old: dict[str, Any]) -> None:
@@ -231,7 +236,7 @@ async def _mover(management: Management) -> AsyncIterator[Mover]:
         url = str(URL(management.broker_url).with_user(user).with_password(password))
         publisher = Publisher(url, "topology migration")
         publishing = asyncio.create_task(publisher.link.keep_open())
-        connection = await aiormq.connect(url, client_properties={"connection_name": "topology migration"})
+        connection = await connect(url, "topology migration")
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await publisher.link.back.wait()

@@ -14,20 +14,21 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from aiormq.abc import DeliveredMessage
-from aiormq.channel import Channel
-from aiormq.exceptions import DeliveryError, PublishError
-from pamqp.commands import Basic
-from pamqp.common import FieldTable
+from pamqp.commands import Queue
 
+from shared.amqp.channel import Channel
+from shared.amqp.connection import Connection
+from shared.amqp.content import Incoming, Properties, Unsendable
+from shared.amqp.fields import Table
+from shared.amqp.link import Link
 from shared.bus import (
     CONFIRM_SECONDS,
     PROBE_SECONDS,
     BrokerAway,
-    Link,
     Publisher,
     Unconfirmed,
-    Unsendable,
+    Undelivered,
+    Unroutable,
     retrieve,
 )
 from shared.handling import EVERYBODY
@@ -63,13 +64,13 @@ class Answered:
     versions: dict[str, int] | None
 
     @classmethod
-    def of(cls, message: DeliveredMessage) -> "Answered":
-        headers: dict[str, Any] = message.header.properties.headers or {}
+    def of(cls, message: Incoming) -> "Answered":
+        headers = message.headers
         return cls(
             message.body,
             "repeated" in headers,
             tuple(headers.get("visible-to", EVERYBODY)),
-            orjson.loads(headers.get("versions", "{}")),
+            orjson.loads(headers["versions"]) if "versions" in headers else {},
         )
 
 
@@ -84,11 +85,11 @@ class RequestClient:
         self.also = also
         self.link = Link(url, f"{publisher.process} hears", self._opened, self._lost)
         self.queue = f"answers.{publisher.process}.{uuid4().hex[:8]}"
-        self.awaited: dict[str, asyncio.Future[DeliveredMessage]] = {}
+        self.awaited: dict[str, asyncio.Future[Incoming]] = {}
 
     @property
     def hears(self) -> bool:
-        return self.link.channel is not None
+        return self.link.connection is not None
 
     async def ask(
         self,
@@ -113,10 +114,10 @@ class RequestClient:
         try:
             async with asyncio.timeout(wait or CONFIRM_SECONDS):
                 message = await self._persist(question)
-        except (TimeoutError, Unconfirmed, DeliveryError) as error:
+        except (TimeoutError, Unconfirmed, Undelivered) as error:
             raise _unanswered(question) from error
         answered = Answered.of(message)
-        if message.header.properties.message_type == "Refusal":
+        if message.type == "Refusal":
             refusal = Refusal.from_json(answered.body)
             refusal.repeated = answered.repeated
             raise refusal
@@ -124,33 +125,33 @@ class RequestClient:
 
     async def probe(self) -> None:
         """Ask oneself: both connections work, or `Unconfirmed`."""
-        if self.link.channel is None:
+        if self.link.connection is None:
             raise BrokerAway("answers could not be heard")
         name = uuid4().hex
         heard = self._await(name)
-        properties = Basic.Properties(message_id=name, correlation_id=name)
+        properties = Properties(message_id=name, correlation_id=name)
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await self.publisher.publish("", self.queue, b"", properties, mandatory=True)
                 await heard
-        except (TimeoutError, AnswersLost, DeliveryError) as error:
+        except (TimeoutError, AnswersLost, Undelivered) as error:
             raise Unconfirmed(f"a probe was not heard: {error!r}") from error
         finally:
             del self.awaited[name]
 
-    def _await(self, correlation_id: str) -> "asyncio.Future[DeliveredMessage]":
-        answered: asyncio.Future[DeliveredMessage] = asyncio.get_running_loop().create_future()
+    def _await(self, correlation_id: str) -> "asyncio.Future[Incoming]":
+        answered: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         answered.add_done_callback(retrieve)
         self.awaited[correlation_id] = answered
         return answered
 
-    async def _persist(self, question: "_Question") -> DeliveredMessage:
+    async def _persist(self, question: "_Question") -> Incoming:
         """Send until answered. Only what was never sent is known to have had no effect."""
         sent = False
         while True:
             try:
                 return await self._send_and_wait(question)
-            except PublishError as error:
+            except Unroutable as error:
                 if not sent:
                     raise Unavailable(f"Nobody serves {question.queue}; is its service set up?") from error
             except Unsendable as error:
@@ -164,8 +165,8 @@ class RequestClient:
             await self.link.back.wait()
             await self.publisher.link.back.wait()
 
-    async def _send_and_wait(self, question: "_Question") -> DeliveredMessage:
-        if self.link.channel is None:
+    async def _send_and_wait(self, question: "_Question") -> Incoming:
+        if self.link.connection is None:
             raise BrokerAway("answers could not be heard")
         answered = self._await(question.conversation)
         request = question.request
@@ -180,12 +181,12 @@ class RequestClient:
         finally:
             del self.awaited[question.conversation]
 
-    def _properties(self, question: "_Question") -> Basic.Properties:
+    def _properties(self, question: "_Question") -> Properties:
         durable = isinstance(question.request, Command)
-        headers: FieldTable = {"actor": question.actor}
+        headers: Table = {"actor": question.actor}
         if question.traceparent:
             headers["traceparent"] = question.traceparent
-        return Basic.Properties(
+        return Properties(
             content_type="application/json",
             delivery_mode=2 if durable else 1,
             expiration=None if durable else str(int(question.wait * 1000)),
@@ -193,24 +194,25 @@ class RequestClient:
             correlation_id=question.conversation,
             reply_to=self.queue,
             timestamp=datetime.now(UTC),
-            message_type=type(question.request).__name__,
+            type=type(question.request).__name__,
             app_id=self.publisher.process,
             user_id=self.publisher.user,
             headers=headers,
         )
 
-    async def _opened(self, channel: Channel) -> None:
-        await channel.queue_declare(self.queue, exclusive=True, auto_delete=True)
-        await channel.basic_consume(self.queue, self._heard, no_ack=True)
+    async def _opened(self, connection: Connection) -> None:
+        channel = await connection.channel()
+        await channel.call(Queue.Declare(queue=self.queue, exclusive=True, auto_delete=True))
+        await channel.consume(self.queue, self._heard, name=self.publisher.process, no_ack=True)
         await self.also(channel)
 
-    def _lost(self, channel: Channel) -> None:
+    def _lost(self) -> None:
         for answered in self.awaited.values():
             if not answered.done():
                 answered.set_exception(AnswersLost())
 
-    async def _heard(self, message: DeliveredMessage) -> None:
-        answered = self.awaited.get(str(message.header.properties.correlation_id))
+    def _heard(self, message: Incoming) -> None:
+        answered = self.awaited.get(message.correlation_id or "")
         if answered and not answered.done():
             answered.set_result(message)
 

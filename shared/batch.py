@@ -246,7 +246,7 @@ class Batches:
         BATCH_SIZE.observe(len(batch.deliveries))
         tell()  # what a crash from here on leaves behind is understood by what was told before
         self.outbox.send(batch.said)
-        await self.unsettled.acknowledge(ended)
+        self.unsettled.acknowledge(ended)
 
     def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
         kind = "Refusal"

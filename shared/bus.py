@@ -1,40 +1,40 @@
-"""Connections that come back by themselves, and publishing that is confirmed.
+"""Publishing that is confirmed.
 
 Everything published in one turn of the event loop leaves in ONE write on one channel: a write a message
 costs a fifth of a busy process, here and in the broker. A publish ends in one of three ways: confirmed;
-`PublishError` (mandatory, and no queue to take it); `Unconfirmed` (nobody knows, so repeat it with its id).
+`Unroutable` (mandatory, and no queue to take it); `Unconfirmed` (nobody knows, so repeat it with its id).
 """
 
 import asyncio
-import logging
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-import aiormq
-from aiormq.abc import ChannelFrame
-from aiormq.channel import Channel
-from pamqp import frame
-from pamqp.body import ContentBody
-from pamqp.commands import Basic
-from pamqp.header import ContentHeader
-from yarl import URL
+from pamqp.commands import Queue
 
-log = logging.getLogger(__name__)
+from shared.amqp.channel import Channel
+from shared.amqp.connection import Connection
+from shared.amqp.content import Incoming, Properties, Unsendable, published
+from shared.amqp.fields import Table
+from shared.amqp.link import Link
 
 CONFIRM_SECONDS = 10.0
 PROBE_SECONDS = 2.0
 
 
+class Undelivered(Exception):
+    """The broker has not taken the message, and says so."""
+
+
+class Unroutable(Undelivered):
+    """It was mandatory, and there is no queue for it."""
+
+
 class Unconfirmed(Exception):
     """The broker has not said that it took the message; it may have."""
-
-
-class Unsendable(Exception):
-    """The message cannot be put on the wire: a header that AMQP cannot hold, or more than a frame of them."""
 
 
 class BrokerAway(Unconfirmed):
@@ -46,97 +46,24 @@ def user_of(url: str) -> str:
     return unquote(urlsplit(url).username or "guest")
 
 
-def hosts(url: str) -> list[str]:
-    """A URL for each host of one that lists several, with commas."""
-    parts = urlsplit(url)
-    user, at, places = parts.netloc.rpartition("@")
-    return [parts._replace(netloc=f"{user}{at}{place}").geturl() for place in places.split(",")]
+@dataclass(slots=True, eq=False)
+class _Outgoing:
+    """`ended` is told once what became of it: None, or the error. `returned`: no queue took it.
 
-
-def named(url: str, name: str) -> str:
-    """The URL with a name for the management page, and heartbeats that notice a dead peer soon."""
-    return str(URL(url).update_query(heartbeat="10", name=name))
-
-
-class Link:
-    """One connection with one channel, named for people who look at the management page.
-
-    `opened` is called with each new channel (declare, consume); `lost` when a channel has gone.
+    `waiting` is done when nobody waits any more. `behind`: those with the same id, which go after it.
     """
 
-    def __init__(
-        self,
-        url: str,
-        name: str,
-        opened: Callable[[Channel], Awaitable[None]],
-        lost: Callable[[Channel], None] = lambda channel: None,
-    ):
-        self.urls = [named(one, name) for one in hosts(url)]
-        self.name = name
-        self.opened = opened
-        self.lost = lost
-        self.channel: Channel | None = None
-        self.back = asyncio.Event()
-
-    async def keep_open(self) -> None:
-        """Connect, and connect again whenever the connection is lost, until cancelled.
-
-        To any of the hosts: the one that was lost may be gone for long.
-        """
-        delay = 0.1
-        while True:
-            connection = aiormq.Connection(random.choice(self.urls))
-            try:
-                async with asyncio.timeout(10):
-                    await connection.connect(client_properties={"connection_name": self.name})
-                    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                    assert isinstance(channel, Channel)
-                    await self.opened(channel)
-                self.channel = channel
-                self.back.set()
-                delay = 0.1
-                log.info("connected to the broker", extra={"fields": {"link": self.name}})
-                ends = (connection.closing, channel.closing)
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            except (Exception, asyncio.CancelledError) as error:  # aiormq brings either; ours is not to last
-                if is_cancelled():
-                    raise
-                log.warning(
-                    "the broker is not to be had, trying again",
-                    extra={"fields": {"link": self.name, "reason": repr(error)[:200]}},
-                )
-            finally:
-                self.back.clear()
-                gone, self.channel = self.channel, None
-                if gone:
-                    self.lost(gone)
-                await _close(connection)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(delay * 2, 2.0)
-
-
-def is_cancelled() -> bool:
-    """Whether it is this task that is to end: aiormq cancels what waits for a lost connection, too."""
-    task = asyncio.current_task()
-    return bool(task and task.cancelling())
-
-
-async def _close(connection: aiormq.abc.AbstractConnection) -> None:
-    try:
-        async with asyncio.timeout(2):
-            await connection.close()
-    except Exception as error:  # a connection that cannot even be closed is gone, which is what was wanted
-        log.debug("closing a connection: %r", error)
-
-
-@dataclass(slots=True)
-class _Outgoing:
     exchange: str
     routing_key: str
     body: bytes
-    properties: Basic.Properties
+    properties: Properties
     mandatory: bool
-    confirmed: "asyncio.Future[None]"
+    ended: Callable[[Exception | None], None]
+    waiting: "asyncio.Future[None] | None" = None
+    sent_at: float = 0.0
+    returned: bool = False
+    is_over: bool = False
+    behind: "list[_Outgoing] | None" = None
 
 
 class Publisher:
@@ -147,160 +74,193 @@ class Publisher:
         self.process = process
         self.link = Link(url, f"{process} publishes", self._opened, self._lost)
         self.loop = asyncio.get_running_loop()
+        self.channel: Channel | None = None
         self.pending: list[_Outgoing] = []
-        self.returnable: dict[str, asyncio.Future[None]] = {}
+        self.unconfirmed: dict[int, _Outgoing] = {}
+        self.mandatory: dict[str, _Outgoing] = {}
+        self.tag = 0
         self.flushing: asyncio.Task[None] | None = None
+        self.expiring: asyncio.TimerHandle | None = None
         self.probe_queue = f"probe.{process}.{uuid4().hex[:8]}"
 
     @property
     def connected(self) -> bool:
         """Whether the broker takes what is published: not while an alarm makes it block who publishes."""
-        channel = self.link.channel
-        return channel is not None and not channel.is_closed and not is_blocked(channel)
+        return self.channel is not None and not self.channel.is_closed and not self.channel.connection.blocked
 
     def publish(
-        self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties, *, mandatory: bool
-    ) -> "asyncio.Future[Any]":
+        self, exchange: str, routing_key: str, body: bytes, properties: Properties, *, mandatory: bool
+    ) -> "asyncio.Future[None]":
         """Send with the rest of this loop turn; the future ends as the module says. Set `message_id`."""
-        confirmed = self.loop.create_future()
+        confirmed: asyncio.Future[None] = self.loop.create_future()
         confirmed.add_done_callback(retrieve)
-        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, confirmed))
+        ended = partial(_settle, confirmed)
+        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended, confirmed))
         return confirmed
+
+    def send(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        properties: Properties,
+        ended: Callable[[Exception | None], None] = lambda error: None,
+        *,
+        mandatory: bool,
+    ) -> None:
+        """As `publish`, for those who do not wait: `ended` is called with None or the error."""
+        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended))
 
     def _submit(self, outgoing: _Outgoing) -> None:
         if not self.connected:
-            _fail(outgoing.confirmed, BrokerAway("no connection to the broker"))
+            outgoing.ended(BrokerAway("no connection to the broker"))
             return
-        if outgoing.mandatory and not self._first_of_its_id(outgoing):
-            return
+        if outgoing.mandatory:
+            earlier = self.mandatory.setdefault(str(outgoing.properties.message_id), outgoing)
+            if earlier is not outgoing:  # a returned message is known by its id alone: one at a time
+                earlier.behind = [*(earlier.behind or ()), outgoing]
+                return
         if not self.pending and self.flushing is None:
             self.loop.call_soon(self._flush)
         self.pending.append(outgoing)
 
-    def _first_of_its_id(self, outgoing: _Outgoing) -> bool:
-        """A returned message is known by its id alone, so a second one with that id waits for the first."""
-        message_id = str(outgoing.properties.message_id)
-        if earlier := self.returnable.get(message_id):
-            earlier.add_done_callback(lambda _: self._submit(outgoing))
-            return False
-        self.returnable[message_id] = outgoing.confirmed
-        outgoing.confirmed.add_done_callback(lambda _: self.returnable.pop(message_id, None))
-        return True
-
     async def drained(self) -> None:
         """Wait until all that was published is confirmed or lost."""
-        while self.pending or (self.link.channel and self.link.channel.confirmations):
+        while self.pending or self.unconfirmed:
             await asyncio.sleep(0.01)
 
     async def probe(self) -> None:
         """A confirmed publish to an own queue, since a frozen broker looks connected. Else `Unconfirmed`."""
-        properties = Basic.Properties(message_id=uuid4().hex, delivery_mode=1)
+        properties = Properties(message_id=uuid4().hex, delivery_mode=1)
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await self.publish("", self.probe_queue, b"", properties, mandatory=True)
         except TimeoutError:
             raise Unconfirmed("the broker did not confirm a probe in time") from None
 
-    async def _opened(self, channel: Channel) -> None:
-        await channel.queue_declare(
-            self.probe_queue, exclusive=True, auto_delete=True, arguments={"x-max-length": 1}
+    async def _opened(self, connection: Connection) -> None:
+        channel = await connection.channel()
+        await channel.confirm()
+        shortest: Table = {"x-max-length": 1}
+        await channel.call(
+            Queue.Declare(queue=self.probe_queue, exclusive=True, auto_delete=True, arguments=shortest)
         )
+        channel.confirmed, channel.returned = self._confirmed, self._returned
+        self.tag = 0
+        self.channel = channel
 
-    def _lost(self, channel: Channel) -> None:
+    def _lost(self) -> None:
+        self.channel = None
         if self.flushing:
             self.flushing.cancel()
             self.flushing = None
         unsent, self.pending = self.pending, []
+        sent, self.unconfirmed = self.unconfirmed, {}
         for outgoing in unsent:
-            _fail(outgoing.confirmed, BrokerAway("the connection to the broker was lost before sending"))
-        for confirmation in list(channel.confirmations.values()):
-            _fail(confirmation, Unconfirmed("the connection to the broker was lost before it confirmed"))
-        channel.confirmations.clear()
+            self._end(outgoing, BrokerAway("the connection to the broker was lost before sending"))
+        for outgoing in sent.values():
+            self._end(outgoing, Unconfirmed("the connection to the broker was lost before it confirmed"))
 
     def _flush(self) -> None:
-        channel = self.link.channel
+        channel = self.channel
         if channel is None or not self.pending:
             return  # _lost has failed what was pending
-        if channel.write_queue.full():
-            self.flushing = self.loop.create_task(self._flush_when_there_is_room(channel))
+        if channel.connection.room.is_set():
+            self._write(channel)
         else:
-            channel.write_queue.put_nowait(self._marshal(channel))
+            self.flushing = self.loop.create_task(self._flush_when_there_is_room(channel))
 
     async def _flush_when_there_is_room(self, channel: Channel) -> None:
-        """The connection's own write queue is short: while it is full, what is published gathers here."""
-        try:
-            while self.pending:
-                await channel.write_queue.put(self._marshal(channel))
-        finally:
-            if self.flushing is asyncio.current_task():
-                self.flushing = None
+        """While the broker reads more slowly than is published, what is published gathers here."""
+        await channel.connection.room.wait()
+        self.flushing = None
+        self._flush()
 
-    def _marshal(self, channel: Channel) -> ChannelFrame:
+    def _write(self, channel: Channel) -> None:
         """Encode what is pending. Only what can be encoded takes a tag: the broker counts what it gets."""
         parts: list[bytes] = []
-        sent: list[asyncio.Future[None]] = []
+        now = self.loop.time()
         outgoing_now, self.pending = self.pending, []
-        for outgoing in outgoing_now:
-            if outgoing.confirmed.done():
-                continue  # whoever asked has left
-            try:
-                parts.append(_encoded(outgoing, channel))
-            except Unsendable as error:
-                _fail(outgoing.confirmed, error)
+        number, most = channel.number, channel.connection.frame_max
+        for one in outgoing_now:
+            if one.waiting and one.waiting.done():
+                self._end(one, None)  # whoever asked has left
                 continue
-            channel.delivery_tag += 1
-            channel.confirmations[channel.delivery_tag] = outgoing.confirmed
-            if outgoing.mandatory:
-                _expect_return(outgoing, channel, channel.delivery_tag)
-            sent.append(outgoing.confirmed)
-        self.loop.call_later(CONFIRM_SECONDS, _expire, sent)
-        return ChannelFrame(payload=b"".join(parts), should_close=False)
+            try:
+                frames = published(
+                    number,
+                    one.exchange,
+                    one.routing_key,
+                    one.body,
+                    one.properties,
+                    most,
+                    mandatory=one.mandatory,
+                )
+            except Unsendable as error:
+                self._end(one, error)
+                continue
+            self.tag += 1
+            self.unconfirmed[self.tag] = one
+            one.sent_at = now
+            parts.append(frames)
+        channel.connection.write(b"".join(parts))
+        if self.expiring is None:
+            self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire)
+
+    def _confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
+        if multiple:
+            tags = []
+            for one in self.unconfirmed:  # in the order of their tags
+                if one > tag:
+                    break
+                tags.append(one)
+        else:
+            tags = [tag]
+        for one in tags:
+            if outgoing := self.unconfirmed.pop(one, None):
+                error = (
+                    None if taken else Undelivered("the broker has refused the message: its queue is full")
+                )
+                if outgoing.returned:
+                    error = Unroutable(
+                        f"no queue for {outgoing.routing_key!r} of exchange {outgoing.exchange!r}"
+                    )
+                self._end(outgoing, error)
+
+    def _returned(self, message: Incoming) -> None:
+        """The confirmation comes behind it."""
+        if outgoing := self.mandatory.get(str(message.message_id)):
+            outgoing.returned = True
+
+    def _end(self, outgoing: _Outgoing, error: Exception | None) -> None:
+        if outgoing.is_over:
+            return
+        outgoing.is_over = True
+        outgoing.ended(error)
+        if outgoing.mandatory:
+            del self.mandatory[str(outgoing.properties.message_id)]
+            for one in outgoing.behind or ():
+                self._submit(one)
+
+    def _expire(self) -> None:
+        """Tell those who have waited too long; a confirmation that comes after all is nobody's any more."""
+        self.expiring = None
+        now = self.loop.time()
+        for outgoing in self.unconfirmed.values():
+            if outgoing.sent_at > now - CONFIRM_SECONDS:
+                delay = outgoing.sent_at + CONFIRM_SECONDS - now
+                self.expiring = self.loop.call_later(delay, self._expire)
+                break
+            self._end(outgoing, Unconfirmed(f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s"))
 
 
-def is_blocked(channel: Channel) -> bool:
-    """Whether the broker has said that it reads no more of this connection for now."""
-    unblocked: asyncio.Event = getattr(channel.connection, "_Connection__connection_unblocked")  # noqa: B009
-    return not unblocked.is_set()
-
-
-def _encoded(outgoing: _Outgoing, channel: Channel) -> bytes:
-    header = ContentHeader(properties=outgoing.properties, body_size=len(outgoing.body))
-    publish = Basic.Publish(
-        exchange=outgoing.exchange, routing_key=outgoing.routing_key, mandatory=outgoing.mandatory
-    )
-    size: int = channel.max_content_size
-    bodies = (outgoing.body[start : start + size] for start in range(0, len(outgoing.body), size))
-    try:
-        encoded = frame.marshal(header, channel.number)
-        method = frame.marshal(publish, channel.number)
-    except Exception as error:  # pamqp raises whatever the value at fault makes it raise
-        raise Unsendable(f"{type(error).__name__}: {error}") from error
-    if len(encoded) > size:
-        raise Unsendable("its headers do not fit into a frame")
-    return b"".join((method, encoded, *(frame.marshal(ContentBody(body), channel.number) for body in bodies)))
-
-
-def _expect_return(outgoing: _Outgoing, channel: Channel, tag: int) -> None:
-    """aiormq finds a returned message's confirmation by its message id."""
-    tags: dict[str, int] = channel.message_id_delivery_tag
-    message_id = str(outgoing.properties.message_id)
-    tags[message_id] = tag
-
-    def forget(_: object) -> None:
-        if tags.get(message_id) == tag:
-            del tags[message_id]
-
-    outgoing.confirmed.add_done_callback(forget)
-
-
-def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
-    if not future.done():
+def _settle(future: "asyncio.Future[Any]", error: Exception | None) -> None:
+    if future.done():
+        return
+    if error:
         future.set_exception(error)
-
-
-def _expire(futures: list["asyncio.Future[None]"]) -> None:
-    for future in futures:
-        _fail(future, Unconfirmed(f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s"))
+    else:
+        future.set_result(None)
 
 
 def retrieve(future: "asyncio.Future[Any]") -> None:

@@ -1,50 +1,53 @@
-"""How deliveries come in: a FastStream application with a subscriber for each handler's queue.
+"""How deliveries come in: a consumer for each handler's queue, each with a channel and a prefetch of its own.
 
-FastStream consumes, reconnects and describes (AsyncAPI). It hands over the raw message; reading, answering
-and acknowledging are the kernel's, by the batch. Every queue has a channel and a prefetch of its own.
+A service is a FastStream application: its subscribers say what is consumed, and FastStream describes them
+(AsyncAPI). The deliveries themselves go past it, from the connection straight to the kernel: what FastStream,
+aio-pika and aiormq do for a message costs more than all the rest of it (docs/decisions/0012).
 """
 
-import random
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
-from aio_pika import RobustConnection
-from aio_pika.abc import AbstractIncomingMessage
-from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
-from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit import ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.specification import AsyncAPI
-from yarl import URL
+from pamqp.commands import Basic
 
-from shared.bus import hosts, named
+from shared.amqp.channel import Channel
+from shared.amqp.connection import Connection
+from shared.amqp.content import Incoming
+from shared.amqp.errors import AmqpError
+from shared.amqp.link import Link
 from shared.handling import Handler
 from shared.health import JSON, Health, Page
 from shared.messages import Event, Message
-from shared.topology import EVENTS_EXCHANGE, Queue, queue_for
+from shared.topology import EVENTS_EXCHANGE, Queue, declare_queue, queue_for
+
+log = logging.getLogger(__name__)
 
 PREFETCH = 128
 PREFETCH_PREPARED = 16
 """What takes long is left to whichever process has a place for it."""
-Take = Callable[[Handler, str, AbstractIncomingMessage], None]
+Take = Callable[[Handler, str, Incoming], None]
 
 
 class Consumer:
     """The consuming connection of a service."""
 
     def __init__(self, url: str, service: str, handlers: Mapping[str, Handler], take: Take, health: Health):
-        self.broker = RabbitBroker(
-            named(hosts(url)[0], f"{service} consumes"),
-            apply_types=False,
-            ack_policy=AckPolicy.MANUAL,
-            graceful_timeout=1,  # whatever is in hand has been drained before
-            reconnect_interval=1,
-            logger=None,
-            specification_url="amqp://rabbitmq",
-        )
-        self.broker._connection_kwargs["connection_class"] = _to_any_of(hosts(url))
+        self.service = service
+        self.handlers = handlers
+        self.take = take
+        self.link = Link(url, f"{service} consumes", self._opened)
+        self.consuming: dict[str, tuple[Channel, str]] = {}
+        self.returning: set[asyncio.Task[None]] = set()
+        self.broker = RabbitBroker(specification_url="amqp://rabbitmq", logger=None)
         for queue, handler in handlers.items():
-            self._subscribe(handler, queue, take)
+            self._describe(handler, queue)
         self.app = AsgiFastStream(
             self.broker,
             logger=None,
@@ -52,71 +55,68 @@ class Consumer:
             asgi_routes=[*health.pages(), ("/docs/asyncapi.json", Page(self._described))],
         )
 
-    def _subscribe(self, handler: Handler, name: str, take: Take) -> None:
-        queue = queue_for(name)
+    async def cancel(self) -> None:
+        """Have no more delivered; what is on its way still arrives before this returns."""
+        for channel, tag in self.consuming.values():
+            if not channel.is_closed:
+                await channel.call(Basic.Cancel(consumer_tag=tag))
+
+    async def _opened(self, connection: Connection) -> None:
+        """Nothing is consumed before every queue is as declared: what is broken off is redelivered."""
+        channel = await connection.channel()
+        for name in self.handlers:
+            await declare_queue(channel, queue_for(name))
+        await channel.close()
+        for name in self.handlers:
+            await self._consume(connection, name)
+
+    async def _consume(self, connection: Connection, name: str) -> None:
+        handler = self.handlers[name]
+        channel = await connection.channel()
+        prefetch = PREFETCH_PREPARED if handler.prepare else PREFETCH
+        await channel.call(Basic.Qos(prefetch_count=prefetch))
+        take = partial(self.take, handler, name)
+        again = partial(self._come_back, channel, name)
+        tag = await channel.consume(name, take, name=self.service, cancelled=again)
+        self.consuming[name] = channel, tag
+
+    def _come_back(self, channel: Channel, name: str) -> None:
+        """Somebody has deleted the queue: make it and its bindings anew, and consume it."""
+        returning = asyncio.create_task(self._consume_again(channel, name))
+        self.returning.add(returning)
+        returning.add_done_callback(self.returning.discard)
+
+    async def _consume_again(self, channel: Channel, name: str) -> None:
+        log.warning("the broker has cancelled a consumer", extra={"fields": {"queue": name}})
+        connection = channel.connection
+        try:
+            declaring = await connection.channel()
+            await declare_queue(declaring, queue_for(name))
+            await declaring.close()
+            await self._consume(connection, name)
+        except AmqpError as error:  # its link begins anew, with all of its queues
+            log.warning(
+                "cannot consume it again yet", extra={"fields": {"queue": name, "reason": str(error)}}
+            )
+            await connection.close()
+
+    def _describe(self, handler: Handler, name: str) -> None:
         subscriber = self.broker.subscriber(
-            _faststream_queue(queue, handler.message),
+            _faststream_queue(queue_for(name), handler.message),
             _exchange(handler.message),
-            channel=Channel(prefetch_count=PREFETCH_PREPARED if handler.prepare else PREFETCH),
-            decoder=_raw,
-            no_reply=True,
             title=name,
             description=handler.description,
         )
-        subscriber(_intake(handler, name, take))
+
+        async def intake(message: Any) -> None:
+            """What AsyncAPI shows; the kernel makes the model."""
+
+        intake.__annotations__["message"] = handler.message
+        subscriber(intake)
 
     def _described(self) -> tuple[int, bytes, str]:
         """What it consumes, for programs. The gateway shows people all services at once, at `/asyncapi`."""
         return 200, orjson.dumps(self.app.schema.to_specification().to_jsonable()), JSON
-
-    async def start(self) -> None:
-        """Consume, each queue with its arguments and bindings: one that somebody deletes comes back whole."""
-        await self.broker.start()
-        for subscriber in self.broker.subscribers:
-            queue: Any = getattr(subscriber, "_queue_obj", None)
-            for exchange, key in queue_for(queue.name).bindings:
-                await queue.bind(exchange, key)
-
-    async def cancel(self) -> None:
-        """Have no more delivered. FastStream's own stop drops what arrives while it waits for handlers."""
-        for subscriber in self.broker.subscribers:
-            tag: str | None = getattr(subscriber, "_consumer_tag", None)
-            queue: Any = getattr(subscriber, "_queue_obj", None)
-            if tag and queue is not None and not queue.channel.is_closed:
-                subscriber._consumer_tag = None  # type: ignore[attr-defined]
-                await queue.cancel(tag)
-
-    async def stop(self) -> None:
-        await self.broker.stop()
-
-
-def _to_any_of(urls: list[str]) -> type[RobustConnection]:
-    """A connection that each time it connects goes to one of the hosts, whichever it was before."""
-
-    class Roaming(RobustConnection):
-        @property
-        def url(self) -> URL:
-            host = URL(random.choice(urls))
-            return self.first.with_host(host.host or "").with_port(host.port)
-
-        @url.setter
-        def url(self, first: URL) -> None:
-            self.first = first
-
-    return Roaming
-
-
-def _intake(handler: Handler, name: str, take: Take) -> Callable[[Any], Awaitable[None]]:
-    async def intake(message: Any) -> None:
-        take(handler, name, message)
-
-    intake.__annotations__["message"] = handler.message  # what AsyncAPI shows; the kernel makes the model
-    return intake
-
-
-async def _raw(message: Any) -> AbstractIncomingMessage:
-    raw: AbstractIncomingMessage = message.raw_message
-    return raw
 
 
 def _faststream_queue(queue: Queue, message: type[Message]) -> RabbitQueue:

@@ -6,21 +6,18 @@ earlier delivery of the channel is settled, which `Unsettled` knows.
 
 import hashlib
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-import aiormq
 import orjson
-from aio_pika.abc import AbstractIncomingMessage
-from aiormq.abc import AbstractChannel
-from pamqp.commands import Basic
-from pamqp.common import FieldTable
 from pydantic import ValidationError
 
+from shared.amqp.channel import Channel
+from shared.amqp.content import Incoming, Properties
+from shared.amqp.fields import Table
 from shared.bus import Publisher
 from shared.handling import DIRECT, EVERYBODY, Handler, Work
 from shared.journal import Key, Said
@@ -54,8 +51,8 @@ class Delivery:
 
     handler: Handler
     queue: str
-    raw: AbstractIncomingMessage
-    channel: AbstractChannel
+    raw: Incoming
+    channel: Channel
     message_id: str
     actor: str
     attempt: int
@@ -182,7 +179,7 @@ def first_three(faults: list[dict[str, str]]) -> str:
     return "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in faults[:3])
 
 
-def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_user: str) -> Delivery:
+def received(raw: Incoming, handler: Handler, queue: str, own_user: str) -> Delivery:
     """Take the envelope apart. What only the system may say is dropped when somebody else says it."""
     is_raw = issubclass(handler.message, Raw)
     trusted = raw.user_id == own_user or raw.user_id in SPEAK_FOR_OTHERS
@@ -201,7 +198,7 @@ def received(raw: AbstractIncomingMessage, handler: Handler, queue: str, own_use
     )
 
 
-def _sum(raw: AbstractIncomingMessage) -> str:
+def _sum(raw: Incoming) -> str:
     """Of all of a message but what the broker counts: the same when it is delivered again, and only then."""
     headers = sorted((name, value) for name, value in raw.headers.items() if not name.endswith("-count"))
     whole = repr((raw.message_id, raw.correlation_id, raw.timestamp, raw.routing_key, headers, raw.body))
@@ -242,30 +239,30 @@ def send_answer(
     """Answer whoever asked, if somebody did. Who misses an answer asks again with the same id."""
     if not delivery.raw.reply_to or delivery.is_raw:
         return
-    headers: FieldTable = {"repeated": True} if repeated else {}
+    headers: Table = {"repeated": True} if repeated else {}
     if versions != "{}":
         headers["versions"] = versions
     if delivery.visible_to != EVERYBODY:
         headers["visible-to"] = list(delivery.visible_to)
-    properties = Basic.Properties(
+    properties = Properties(
         content_type="application/json",
         correlation_id=delivery.raw.correlation_id or delivery.message_id,
         message_id=delivery.message_id,
-        message_type=kind,
+        type=kind,
         app_id=publisher.process,
         user_id=publisher.user,
         timestamp=datetime.now(UTC),
         headers=headers,
     )
-    publisher.publish("", delivery.raw.reply_to, body, properties, mandatory=False)
+    publisher.send("", delivery.raw.reply_to, body, properties, mandatory=False)
 
 
 class Unsettled:
     """The deliveries of a process that are not acknowledged yet, by channel and in order of their tags."""
 
     def __init__(self) -> None:
-        self.tags: dict[AbstractChannel, dict[int, None]] = {}
-        self.seen: dict[AbstractChannel, int] = {}
+        self.tags: dict[Channel, dict[int, None]] = {}
+        self.seen: dict[Channel, int] = {}
 
     def add(self, delivery: Delivery) -> None:
         channel = delivery.channel
@@ -273,36 +270,29 @@ class Unsettled:
             self.tags = {known: tags for known, tags in self.tags.items() if not known.is_closed}
             self.seen = {known: tag for known, tag in self.seen.items() if not known.is_closed}
             self.tags[channel] = {}
-        tag = _tag(delivery)
+        tag = delivery.raw.tag
         for unseen in range(self.seen.get(channel, 0) + 1, tag + 1):
             self.tags[channel][unseen] = None  # what never came this far must not be acknowledged with others
         self.seen[channel] = max(tag, self.seen.get(channel, 0))
 
-    async def hand_back(self, delivery: Delivery) -> None:
+    def hand_back(self, delivery: Delivery) -> None:
         """Have it delivered again; RabbitMQ counts that, and gives up after the delivery limit."""
-        self.tags.get(delivery.channel, {}).pop(_tag(delivery), None)
-        with suppress(aiormq.exceptions.AMQPError, RuntimeError, ConnectionError):
-            await delivery.channel.basic_reject(_tag(delivery), requeue=True, wait=False)
+        self.tags.get(delivery.channel, {}).pop(delivery.raw.tag, None)
+        delivery.channel.reject(delivery.raw.tag, requeue=True)
 
-    async def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
+    def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         """Acknowledge in as few frames as is right. What cannot be acknowledged comes again."""
-        by_channel: dict[AbstractChannel, list[int]] = {}
+        by_channel: dict[Channel, list[int]] = {}
         for delivery in deliveries:
-            by_channel.setdefault(delivery.channel, []).append(_tag(delivery))
+            by_channel.setdefault(delivery.channel, []).append(delivery.raw.tag)
         for channel, tags in by_channel.items():
             outstanding = self.tags.get(channel, {})
             for tag in tags:
                 outstanding.pop(tag, None)
             first_open = next(iter(outstanding), max(tags) + 1)
             done = [tag for tag in tags if tag < first_open]
-            with suppress(aiormq.exceptions.AMQPError, RuntimeError, ConnectionError):  # a channel that went
-                if done:
-                    await channel.basic_ack(max(done), multiple=True, wait=False)
-                for tag in tags:
-                    if tag > first_open:
-                        await channel.basic_ack(tag, wait=False)
-
-
-def _tag(delivery: Delivery) -> int:
-    assert delivery.raw.delivery_tag is not None
-    return delivery.raw.delivery_tag
+            if done:
+                channel.ack(max(done), multiple=True)
+            for tag in tags:
+                if tag > first_open:
+                    channel.ack(tag)

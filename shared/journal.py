@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from pamqp.commands import Basic
-from pamqp.common import FieldTable
-
+from shared.amqp.content import Properties
+from shared.amqp.fields import Table
 from shared.bus import Publisher
 from shared.telemetry import OUTBOX_AGE, OUTBOX_ROWS
 
@@ -181,23 +181,18 @@ class Outbox:
         self.service = service
         self.arrived: list[UUID] = []
 
-    def send(self, said: Sequence[Said]) -> list["asyncio.Future[Any]"]:
+    def send(self, said: Sequence[Said]) -> None:
         """Publish; each row is cleared some time after the broker has confirmed it."""
-        return [self._send_one(event) for event in said]
+        for event in said:
+            self._send_one(event, partial(self._note, event.id))
 
-    def _send_one(self, event: Said) -> "asyncio.Future[Any]":
-        confirmed = self.publisher.publish(
-            event.exchange,
-            event.routing_key,
-            event.body,
-            _properties(event, self.service, self.publisher.user),
-            mandatory=event.exchange == "",
-        )
-        confirmed.add_done_callback(lambda done: self._note(done, event.id))
-        return confirmed
+    def _send_one(self, event: Said, ended: Callable[[Exception | None], None]) -> None:
+        properties = _properties(event, self.service, self.publisher.user)
+        place, is_command = (event.exchange, event.routing_key), event.exchange == ""
+        self.publisher.send(*place, event.body, properties, ended, mandatory=is_command)
 
-    def _note(self, confirmed: "asyncio.Future[Any]", event: UUID) -> None:
-        if not confirmed.cancelled() and confirmed.exception() is None:
+    def _note(self, event: UUID, error: Exception | None) -> None:
+        if error is None:
             self.arrived.append(event)
 
     async def clear(self) -> None:
@@ -219,13 +214,27 @@ class Outbox:
         if stranded := await self.journal.stranded(self.STRANDED_AFTER):
             for event in stranded:
                 log.warning("sent late", extra={"fields": event.identity})
-            await asyncio.wait(self.send(stranded))
+            await self._send_and_wait(stranded)
             await self.clear()
 
+    async def _send_and_wait(self, said: Sequence[Said]) -> None:
+        ended = asyncio.Event()
+        missing = {event.id for event in said}
 
-def _properties(event: Said, service: str, user: str) -> Basic.Properties:
+        def note(event: UUID, error: Exception | None) -> None:
+            self._note(event, error)
+            missing.discard(event)
+            if not missing:
+                ended.set()
+
+        for event in said:
+            self._send_one(event, partial(note, event.id))
+        await ended.wait()
+
+
+def _properties(event: Said, service: str, user: str) -> Properties:
     """CloudEvents 1.0 attributes have the names of its AMQP binding, which is written for AMQP 1.0."""
-    headers: FieldTable = {
+    headers: Table = {
         "causation-id": event.causation,
         "cloudEvents_specversion": "1.0",
         "cloudEvents_id": str(event.id),
@@ -237,13 +246,13 @@ def _properties(event: Said, service: str, user: str) -> Basic.Properties:
         headers = {"causation-id": event.causation, "actor": service}
     if event.traceparent:
         headers["traceparent"] = event.traceparent
-    return Basic.Properties(
+    return Properties(
         content_type="application/json",
         delivery_mode=2,
         message_id=str(event.id),
         correlation_id=event.conversation,
         timestamp=event.said_at,
-        message_type=event.type,
+        type=event.type,
         app_id=service,
         user_id=user,
         headers=headers,

@@ -166,7 +166,7 @@ class Preparing:
         except Exception:
             log.exception("its end broke; it comes again", extra={"fields": delivery.identity})
             await asyncio.sleep(1)
-            await self.batches.unsettled.hand_back(delivery)
+            self.batches.unsettled.hand_back(delivery)
 
     async def _may_run(self, delivery: Delivery) -> bool:
         if delivery.lost:
@@ -185,7 +185,7 @@ class Preparing:
     async def _prepare(self, delivery: Delivery, place: Place) -> None:
         beat = asyncio.create_task(self._prepared(delivery, place))
         try:
-            await asyncio.wait([beat, delivery.channel.closing], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([beat, delivery.channel.gone], return_when=asyncio.FIRST_COMPLETED)
         finally:
             beat.cancel()  # if its channel went, or we have to end
         try:

@@ -20,7 +20,6 @@ from granian.server.embed import Server
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from shared import wire
 from shared.telemetry import start_logging
 
 log = logging.getLogger(__name__)
@@ -112,7 +111,6 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
 
 def run_process(name: str, settings: ProcessSettings, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a process's main coroutine to its end."""
-    wire.install()
     start_logging(name, settings.log_format, settings.log_level)
     log.info("starting", extra={"fields": {"pid": os.getpid()}})
     uvloop.run(main())

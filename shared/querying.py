@@ -47,7 +47,7 @@ class Queries:
             while not self.waiting.empty() and len(deliveries) < AT_ONCE:
                 deliveries.append(self.waiting.get_nowait())
             await self._answer_all(deliveries)
-            await self.unsettled.acknowledge(deliveries)
+            self.unsettled.acknowledge(deliveries)
             for _ in deliveries:
                 self.waiting.task_done()
 

@@ -13,10 +13,8 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from aiormq.exceptions import DeliveryError
-from pamqp.commands import Basic
-
-from shared.bus import Publisher, Unconfirmed, Unsendable
+from shared.amqp.content import Properties, Unsendable
+from shared.bus import Publisher, Unconfirmed, Undelivered
 from shared.delivery import Delivery, Unsettled, send_answer
 from shared.handling import DIRECT, NotNow
 from shared.journal import Conflict, Journal, Outbox, Outcome, Settled, StoreAway
@@ -155,7 +153,7 @@ class Recovery:
         end = monotonic() + COPY_SECONDS
         while not delivery.lost:
             if monotonic() > end:
-                await self.unsettled.hand_back(delivery)  # one copy must not hold up everybody
+                self.unsettled.hand_back(delivery)  # one copy must not hold up everybody
                 return False
             try:
                 await self.publisher.publish(
@@ -165,14 +163,14 @@ class Recovery:
             except Unsendable as error:
                 log.warning("a copy goes without its headers", extra={"fields": {"reason": str(error)}})
                 delivery.headers_travel = False
-            except (Unconfirmed, DeliveryError) as error:
+            except (Unconfirmed, Undelivered) as error:
                 log.warning(
                     "a copy was not confirmed, trying again", extra={"fields": {"reason": str(error)}}
                 )
                 await _a_moment()
         return False
 
-    def _copied(self, delivery: Delivery, headers: dict[str, Any]) -> Basic.Properties:
+    def _copied(self, delivery: Delivery, headers: dict[str, Any]) -> Properties:
         """The original's properties under this service's own user; without the broker's own `x-` headers."""
         raw = delivery.raw
         kept = {
@@ -184,7 +182,7 @@ class Recovery:
         }
         if delivery.actor != DIRECT:
             kept["actor"] = delivery.actor
-        return Basic.Properties(
+        return Properties(
             content_type=raw.content_type,
             headers=kept | headers,
             delivery_mode=2,
@@ -192,14 +190,14 @@ class Recovery:
             reply_to=raw.reply_to,
             message_id=delivery.message_id,
             timestamp=raw.timestamp,
-            message_type=raw.type,
+            type=raw.type,
             user_id=self.publisher.user,
             app_id=raw.app_id,
         )
 
     async def _settle(self, delivery: Delivery, outcome: str) -> None:
         MESSAGES.labels(delivery.name, outcome).inc()
-        await self.unsettled.acknowledge([delivery])
+        self.unsettled.acknowledge([delivery])
 
 
 def _reason(delivery: Delivery, reason: str) -> dict[str, Any]:

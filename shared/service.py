@@ -9,16 +9,15 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
-from aio_pika.abc import AbstractIncomingMessage
-from aiormq.exceptions import AMQPError
 from pydantic import Field, field_validator
 
 from shared import operations
+from shared.amqp.content import Incoming
+from shared.amqp.errors import AmqpError
 from shared.batch import Batches
 from shared.bus import PROBE_SECONDS, BrokerAway, Publisher, Unconfirmed
 from shared.consuming import Consumer
@@ -37,8 +36,6 @@ log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
 QUEUES_EVERY = 5.0
-AWAY = (AMQPError, OSError, TimeoutError, RuntimeError)
-"""What calls of the broker raise while it is not to be had."""
 Door = Callable[..., Awaitable[Any]]
 """An ASGI application."""
 
@@ -140,7 +137,7 @@ class Service:
         self.queries = Queries(self.journal, store, self.publisher, unsettled)
         self.preparing = Preparing(self._places(), self.settings.compute_seconds, self.journal, self.batches)
 
-        def take(handler: Handler, queue: str, raw: AbstractIncomingMessage) -> None:
+        def take(handler: Handler, queue: str, raw: Incoming) -> None:
             delivery = received(raw, handler, queue, self.publisher.user)
             delivery.blobs = self.blobs
             unsettled.add(delivery)
@@ -157,9 +154,11 @@ class Service:
         return self.settings.places if any(handler.prepare for handler in self.handlers) else 0
 
     async def _work(self) -> None:
-        await self._start_consuming()
+        while not all(dependency.up for dependency in self.health.dependencies):
+            await asyncio.sleep(0.05)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_consuming())
+            group.create_task(self.consumer.link.keep_open())
+            group.create_task(self._note_ready())
             group.create_task(self.batches.run())
             group.create_task(self.queries.run())
             group.create_task(keep_doing(self.outbox.clear, Outbox.CLEAR_EVERY))
@@ -170,48 +169,26 @@ class Service:
 
     async def _probe_queues(self) -> None:
         """A queue with other arguments is said once, and nothing consumed until it has ours."""
-        channel = self.publisher.link.channel
-        if channel is None or not self.broker.up:
+        connection = self.publisher.link.connection
+        if connection is None or not self.broker.up:
             raise BrokerAway("the broker is away")
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                unfit = "; ".join(await differences(channel.connection, map(queue_for, self.queues)))
-        except AWAY as error:
+                unfit = "; ".join(await differences(connection, map(queue_for, self.queues)))
+        except (AmqpError, TimeoutError) as error:
             raise Unconfirmed(repr(error)) from error
         if unfit and unfit != self.unfit:
             log.error("waiting for a queue with other arguments", extra={"fields": {"reason": unfit}})
         self.unfit = unfit
         if unfit:
             raise Unconfirmed(unfit)
+        if self.health.stage == "running" and not self.consumer.link.connection:
+            raise BrokerAway("nothing is consumed at the moment")
 
-    async def _keep_consuming(self) -> None:
-        """While a queue has other arguments aio-pika would cut off all the others each second to try it."""
-        while True:
-            await asyncio.sleep(0.5)
-            if self.unfit:
-                self.health.stage = "starting"
-                await self._stop_consuming()
-                await self._start_consuming()
-
-    async def _start_consuming(self) -> None:
-        while True:
-            while not all(dependency.up for dependency in self.health.dependencies):
-                await asyncio.sleep(0.05)
-            try:
-                await self.consumer.start()
-                self.health.stage = "running"
-                log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
-                return
-            except AWAY as error:
-                log.warning("cannot consume yet, trying again", extra={"fields": _reason(error)})
-                await self._stop_consuming()
-                await asyncio.sleep(1)
-
-    async def _stop_consuming(self) -> None:
-        """Whatever of a start succeeded would be there twice after the next."""
-        with suppress(*AWAY):
-            async with asyncio.timeout(5):
-                await self.consumer.stop()
+    async def _note_ready(self) -> None:
+        await self.consumer.link.back.wait()
+        self.health.stage = "running"
+        log.info("ready", extra={"fields": {"queues": len(self.handlers)}})
 
     async def _drain(self) -> None:
         """Consume no more, then see what is in hand to its end, within the grace time."""
@@ -227,12 +204,7 @@ class Service:
                 await self.queries.drained()
                 await self.publisher.drained()
                 await self.outbox.clear()
-                await self.consumer.stop()
         except TimeoutError:
             log.warning("stopping with work in hand; it will be delivered again")
-        except (AMQPError, OSError, RuntimeError) as error:
-            log.info("stopping without the broker", extra={"fields": _reason(error)})
-
-
-def _reason(error: Exception) -> dict[str, str]:
-    return {"reason": str(error)[:300]}
+        except AmqpError as error:
+            log.info("stopping without the broker", extra={"fields": {"reason": str(error)[:300]}})

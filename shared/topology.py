@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiormq
-from aiormq.abc import AbstractChannel, AbstractConnection
-from pamqp.common import FieldTable
+from pamqp import commands
 
-from shared.bus import hosts
+from shared.amqp.channel import Channel
+from shared.amqp.connection import Connection, connect
+from shared.amqp.errors import AmqpError, PreconditionFailed
+from shared.amqp.fields import Table
+from shared.amqp.link import hosts
 from shared.messages import EVENTS, REQUESTS, Command, Event, Query, Request
 
 EVENTS_EXCHANGE = "events"
@@ -31,10 +33,10 @@ EVENTS_RECENT = "events.recent"
 DELAYS_SECONDS = (1, 10, 60, 600)
 DELIVERY_LIMIT = 20
 
-KEPT: FieldTable = {"x-queue-type": "quorum", "x-delivery-limit": 2_000_000_000}
+KEPT: Table = {"x-queue-type": "quorum", "x-delivery-limit": 2_000_000_000}
 """For what may be looked at and given back for ever. Without a limit RabbitMQ 4 drops it at the 21st look;
 with -1 version 3.10 does so at the second (tried)."""
-_SAFE: FieldTable = {
+_SAFE: Table = {
     "x-queue-type": "quorum",
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
@@ -46,7 +48,7 @@ class Queue:
     """A queue and what is bound to it, as (exchange, routing key)."""
 
     name: str
-    arguments: FieldTable = field(default_factory=dict)
+    arguments: Table = field(default_factory=dict)
     bindings: tuple[tuple[str, str], ...] = ()
 
 
@@ -56,7 +58,7 @@ class Exchange:
 
     name: str
     kind: str
-    arguments: FieldTable = field(default_factory=dict)
+    arguments: Table = field(default_factory=dict)
 
 
 def delay_exchange(seconds: int) -> str:
@@ -142,31 +144,33 @@ def queues(*, recent: bool) -> list[Queue]:
     ]
 
 
-async def declare(connection: AbstractConnection, *, recent: bool) -> list[str]:
+async def declare(connection: Connection, *, recent: bool) -> list[str]:
     """Make what is missing; what is there stays as it is. A line for each queue with other arguments."""
     channel = await connection.channel()
     for one in exchanges():
-        await channel.exchange_declare(
-            one.name, exchange_type=one.kind, durable=True, arguments=one.arguments
+        await channel.call(
+            commands.Exchange.Declare(
+                exchange=one.name, exchange_type=one.kind, durable=True, arguments=one.arguments
+            )
         )
     return await differences(connection, queues(recent=recent))
 
 
-async def declare_queue(channel: AbstractChannel, queue: Queue) -> None:
-    """Make it and bind it, if it is not. Raises `ChannelPreconditionFailed` where it has other arguments."""
-    await channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-    for exchange_name, key in queue.bindings:
-        await channel.queue_bind(queue.name, exchange_name, key)
+async def declare_queue(channel: Channel, queue: Queue) -> None:
+    """Make it and bind it, if it is not. Raises `PreconditionFailed` where it has other arguments."""
+    await channel.call(commands.Queue.Declare(queue=queue.name, durable=True, arguments=queue.arguments))
+    for exchange, key in queue.bindings:
+        await channel.call(commands.Queue.Bind(queue=queue.name, exchange=exchange, routing_key=key))
 
 
-async def differences(connection: AbstractConnection, queues: Iterable[Queue]) -> list[str]:
+async def differences(connection: Connection, queues: Iterable[Queue]) -> list[str]:
     """Make and bind what is missing. Of what is there with other arguments: which, and what to do."""
     found = []
     channel = await connection.channel()
     for queue in queues:
         try:
             await declare_queue(channel, queue)
-        except aiormq.exceptions.ChannelPreconditionFailed as error:
+        except PreconditionFailed as error:
             said = re.search("arg (.*) for queue .*: received (.*) but current is (.*)", str(error))
             what = "{0} is {2}, declared {1}".format(*said.groups()) if said else str(error)
             found.append(f"queue {queue.name}: {what}; make topology MIGRATE={queue.name}")
@@ -195,12 +199,12 @@ async def main() -> None:
         await connection.close()
 
 
-async def _any_of(urls: list[str]) -> AbstractConnection:
+async def _any_of(urls: list[str]) -> Connection:
     *others, last = urls
     for url in others:
-        with suppress(aiormq.exceptions.AMQPError, OSError):
-            return await aiormq.connect(url, client_properties={"connection_name": "topology"})
-    return await aiormq.connect(last, client_properties={"connection_name": "topology"})
+        with suppress(AmqpError, OSError, TimeoutError):
+            return await connect(url, "topology")
+    return await connect(last, "topology")
 
 
 def _reason(error: Exception) -> str:
@@ -210,13 +214,13 @@ def _reason(error: Exception) -> str:
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except aiormq.exceptions.ChannelPreconditionFailed as error:
+    except PreconditionFailed as error:
         sys.exit(
             "The broker has an exchange under a name of ours with other arguments: "
             f"{_reason(error)}. Delete it on the management page (it holds no messages), or give this "
             "system a virtual host of its own, then start again."
         )
-    except (aiormq.exceptions.AMQPError, OSError, ValueError) as error:
+    except (AmqpError, OSError, TimeoutError, ValueError) as error:
         sys.exit(
             f"The broker at RABBITMQ_URL cannot be used: {_reason(error)}. Does it run, are the names right?"
         )

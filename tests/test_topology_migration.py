@@ -15,7 +15,6 @@ from aiormq.abc import AbstractChannel
 from aiormq.exceptions import AMQPError
 from pamqp.commands import Basic
 
-from shared import wire
 from tests import topology
 from tests.amqp import client
 from tests.system import ROOT, Replica, System, eventually
@@ -155,7 +154,6 @@ def _kill_after(system: System, line: str) -> None:
 async def test_messages_keep_their_properties_whoever_published_them(
     system: System, spoiled: AbstractChannel
 ) -> None:
-    wire.install()
     headers: dict[str, Any] = {"actor": "ann", "share": 0.1, "list": [1, {"deep": None}], "big": 2**40}
     gateway = await aiormq.connect(system.broker_url("gateway"))
     properties = Basic.Properties(

@@ -5,9 +5,9 @@ import os
 from uuid import UUID
 
 import uvloop
-from aiormq.channel import Channel
 
 from benchmarks.asking.clock import ask_and_say
+from shared.amqp.channel import Channel
 from shared.asking import RequestClient
 from shared.bus import Publisher
 from shared.contracts.tasks import GetTask

@@ -44,12 +44,13 @@ def arm(service: str, folder: Path) -> None:
             die_at("after-publish")
         await clear(self)
 
-    async def _acknowledge(self: Unsettled, deliveries: Any) -> None:
+    def _acknowledge(self: Unsettled, deliveries: Any) -> None:
         deliveries = list(deliveries)
         if deliveries and (folder / f"{service}.after-answer").exists():
-            await asyncio.sleep(0.1)  # the answers leave with this turn of the loop
-            die_at("after-answer")
-        await acknowledge(self, deliveries)
+            # the answers leave with this turn of the loop
+            asyncio.get_running_loop().call_later(0.1, die_at, "after-answer")
+        else:
+            acknowledge(self, deliveries)
 
     async def _execute(self: Batches, delivery: Delivery, transaction: Any, batch: Any) -> None:
         if batch.settled:

@@ -20,7 +20,6 @@ import aio_pika
 import httpx2
 from aiormq.exceptions import AMQPError
 
-from shared.bus import is_cancelled
 from tests.faults.stage import ORGANIZATION, Stage
 
 Kind = Literal["task", "waste", "text"]
@@ -150,8 +149,8 @@ class Load:
                         unconfirmed = None
                         await asyncio.sleep(self.pause * self.random.uniform(0.5, 1.5))
             except (AMQPError, OSError, RuntimeError, TimeoutError, asyncio.CancelledError):
-                if is_cancelled():
-                    raise
+                if (task := asyncio.current_task()) and task.cancelling():
+                    raise  # aiormq cancels what waits for a lost connection, too
                 await asyncio.sleep(0.2)
 
     async def publish(self, channel: aio_pika.abc.AbstractChannel, fact: Fact, seconds: float = 5) -> None:

@@ -29,14 +29,14 @@ class Channel:
     """What a delivery's channel is asked for."""
 
     def __init__(self) -> None:
-        self.closing = asyncio.get_running_loop().create_future()
+        self.gone = asyncio.get_running_loop().create_future()
         self.rejected: list[int] = []
 
     @property
     def is_closed(self) -> bool:
-        return self.closing.done()
+        return self.gone.done()
 
-    async def basic_reject(self, tag: int, *, requeue: bool, wait: bool) -> None:
+    def reject(self, tag: int, *, requeue: bool) -> None:
         assert requeue
         self.rejected.append(tag)
 
@@ -68,7 +68,7 @@ async def keep_nothing(command: WorkOut, work: Work) -> None:
 
 def delivery(channel: Channel, prepare: Any = compute_for_long) -> Delivery:
     handler = Handler(WorkOut, keep_nothing, prepare=prepare)
-    raw: Any = SimpleNamespace(redelivered=True, body=b'{"text": "x"}', delivery_tag=1, correlation_id=None)
+    raw: Any = SimpleNamespace(redelivered=True, body=b'{"text": "x"}', tag=1, correlation_id=None)
     on: Any = channel
     return Delivery(handler, KEY[0], raw, on, KEY[1], "direct", 1, [], b"")
 
@@ -112,7 +112,7 @@ async def test_a_beat_whose_connection_is_lost_again_and_again_is_no_suspect(jou
         made.add(delivery(channel))
         await until_started(journal, made)
         [process] = (made.places[0].pool._processes or {}).values()
-        channel.closing.set_result(None)
+        channel.gone.set_result(None)
         await until_ended(made)
 
         assert await journal.note_start(*with_actor(0)) == 0
@@ -157,7 +157,7 @@ async def test_who_waits_for_the_changes_of_others_has_not_started_meanwhile(
     async def held_by_others(*, contended: bool = False) -> AsyncIterator[None]:
         trying.append(await journal.note_start(*with_actor(0)))
         if len(trying) == 3:
-            channel.closing.set_result(None)
+            channel.gone.set_result(None)
         raise Conflict("somebody else changes it")
         yield
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import aiormq
 from pydantic_settings import SettingsConfigDict
 
 from shared import topology
+from shared.amqp.connection import connect
 from shared.delivery import Unsettled
 from shared.journal import Outbox
 from shared.journal_postgresql import PostgresqlJournal
@@ -53,7 +53,7 @@ def die_at(where: str, file: Path) -> None:
 
 
 async def declare(url: str) -> None:
-    connection = await aiormq.connect(url)
+    connection = await connect(url, "toy topology")
     await topology.declare(connection, recent=True)
     await connection.close()
 

@@ -44,10 +44,10 @@ class Asker:
         self.http = http
         self.response = response
         self.gateway: Gateway = http.app.state.gateway
+        state = http.scope.setdefault("state", {})  # which `http.state` reads, at ten times the cost
         self.headers: dict[str, str] = {}
-        http.state.answer_headers = self.headers
         self.sent: dict[str, Any] = {}
-        http.state.sent = self.sent
+        state.update(answer_headers=self.headers, sent=self.sent)
         self.fields = _joined(http.scope["headers"])
         traceparent = self._header("traceparent")
         self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
@@ -99,7 +99,7 @@ class Asker:
         first = await self._look(query, fresh=False)
         if self._header("last-event-id") == str(first.version) and is_last(orjson.loads(first.body)):
             return Response(status_code=HTTPStatus.NO_CONTENT)  # a browser would come again for ever
-        self.http.state.deadline.reschedule(None)
+        self.http.state.deadline.lift()
         stream = changes(
             self.gateway.cache,
             address_of(query),

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -110,10 +111,10 @@ class RequestClient:
         alone, also when it is sent again.
         """
         ids = message_id or uuid4().hex, conversation or uuid4().hex
-        question = _Question(request, queue or request.queue, actor, wait, *ids, traceparent)
+        until = asyncio.get_running_loop().time() + (wait or CONFIRM_SECONDS)
+        question = _Question(request, queue or request.queue, actor, wait, until, *ids, traceparent)
         try:
-            async with asyncio.timeout(wait or CONFIRM_SECONDS):
-                message = await self._persist(question)
+            message = await self._persist(question)
         except (TimeoutError, Unconfirmed, Undelivered) as error:
             raise _unanswered(question) from error
         answered = Answered.of(message)
@@ -161,24 +162,24 @@ class RequestClient:
                     raise Unavailable("The message broker cannot be reached; try again shortly.") from error
             except (AnswersLost, Unconfirmed):
                 sent = True
-            await asyncio.sleep(0.05)
-            await self.link.back.wait()
-            await self.publisher.link.back.wait()
+            async with asyncio.timeout_at(question.until):
+                await asyncio.sleep(0.05)
+                await self.link.back.wait()
+                await self.publisher.link.back.wait()
 
     async def _send_and_wait(self, question: "_Question") -> Incoming:
+        """One future for all that may come, so that one turn of the loop suffices: answer, error, time."""
         if self.link.connection is None:
             raise BrokerAway("answers could not be heard")
         answered = self._await(question.conversation)
-        request = question.request
+        timer = answered.get_loop().call_at(question.until, _fail, answered, TimeoutError())
         try:
-            body = request.model_dump_json(by_alias=True).encode()
-            properties = self._properties(question)
-            await self.publisher.publish("", question.queue, body, properties, mandatory=True)
-            question.confirmed = True
-            if not question.wait:
-                raise TimeoutError
+            body = question.request.model_dump_json(by_alias=True).encode()
+            properties, sent = self._properties(question), partial(question.note_sent, answered)
+            self.publisher.send("", question.queue, body, properties, sent, mandatory=True, waiting=answered)
             return await answered
         finally:
+            timer.cancel()
             del self.awaited[question.conversation]
 
     def _properties(self, question: "_Question") -> Properties:
@@ -208,8 +209,7 @@ class RequestClient:
 
     def _lost(self) -> None:
         for answered in self.awaited.values():
-            if not answered.done():
-                answered.set_exception(AnswersLost())
+            _fail(answered, AnswersLost())
 
     def _heard(self, message: Incoming) -> None:
         answered = self.awaited.get(message.correlation_id or "")
@@ -223,10 +223,25 @@ class _Question:
     queue: str
     actor: str
     wait: float
+    until: float
     message_id: str
     conversation: str
     traceparent: str
     confirmed: bool = False
+
+    def note_sent(self, answered: "asyncio.Future[Incoming]", error: Exception | None) -> None:
+        """What the broker says of it, which may come behind the answer."""
+        if error:
+            _fail(answered, error)
+        else:
+            self.confirmed = True
+            if not self.wait:
+                _fail(answered, TimeoutError())
+
+
+def _fail(answered: "asyncio.Future[Incoming]", error: Exception) -> None:
+    if not answered.done():
+        answered.set_exception(error)
 
 
 def _unanswered(question: _Question) -> Exception:

@@ -97,7 +97,7 @@ class Batches:
         ready = [delivery for delivery in deliveries if await self._fits(delivery)]
         troubled = [one for one in ready if one.raw.redelivered or one.attempt > 1]
         if together := [one for one in ready if one not in troubled]:
-            await self._settle(together)
+            await self._settle(together, known=False)
         await self._settle_singly(troubled)
 
     async def _fits(self, delivery: Delivery) -> bool:
@@ -113,17 +113,23 @@ class Batches:
             if not (delivery.lost or await self.starts.is_deadly(delivery)):  # the lost does not start
                 await self._settle([delivery])
 
-    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
-        """Commit the deliveries together, as often as it takes. Those whose channel went come again."""
+    async def _settle(self, deliveries: Sequence[Delivery], *, known: bool = True) -> None:
+        """Commit the deliveries together, as often as it takes. Those whose channel went come again.
+
+        `known`: some may have been done before. The first time that is not asked, since it is seldom so, and
+        shows at the end as a conflict.
+        """
         conflicts = alarms = 0
         while deliveries := [delivery for delivery in deliveries if not delivery.lost]:
             try:
-                await self._commit(deliveries)
+                await self._commit(deliveries, known=known)
                 return
             except Conflict:
+                known = True
                 conflicts += 1
                 await self.starts.step_back(deliveries, conflicts)
             except StoreAway as away:
+                known = True
                 alarms = 0 if await until_back(self.journal, away) else alarms + 1
                 if alarms == FALSE_ALARMS:
                     await self._blame(deliveries, away)
@@ -142,7 +148,7 @@ class Batches:
         else:
             await self.recovery.broken(deliveries[0], error)
 
-    async def _commit(self, deliveries: Sequence[Delivery]) -> None:
+    async def _commit(self, deliveries: Sequence[Delivery], *, known: bool) -> None:
         started = perf_counter()
         batch = _Batch(deliveries)
         copies: dict[Key, Delivery] = {}
@@ -152,17 +158,20 @@ class Batches:
         contended = any(delivery.handler.contended for delivery in deliveries)
         try:
             async with self.journal.transaction(contended=contended) as transaction:
-                await self._fill(batch, copies, transaction)
+                await self._fill(batch, copies, transaction, known=known)
         except (StoreAway, Conflict, _Spoiled):
             raise
         except Exception as error:  # a write that waited, or the commit itself, was refused by the store
             raise _Spoiled(error) from error
         await self._finish(batch, perf_counter() - started)
 
-    async def _fill(self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction) -> None:
-        batch.outcomes |= await transaction.find(list(copies))
-        fresh = [one for key, one in copies.items() if key not in batch.outcomes]
-        fresh = [one for one in fresh if not one.older_than(self.keep)]
+    async def _fill(
+        self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction, *, known: bool
+    ) -> None:
+        old = {key for key, one in copies.items() if one.older_than(self.keep)}
+        if known or old:
+            batch.outcomes |= await transaction.find(list(copies))
+        fresh = [one for key, one in copies.items() if key not in batch.outcomes and key not in old]
         await _read_ahead(fresh, transaction)
         for delivery in fresh:
             await self._execute(delivery, transaction, batch)

@@ -6,6 +6,7 @@ costs a fifth of a busy process, here and in the broker. A publish ends in one o
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,8 @@ from shared.amqp.connection import Connection
 from shared.amqp.content import Incoming, Properties, Unsendable, published
 from shared.amqp.fields import Table
 from shared.amqp.link import Link
+
+log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 10.0
 PROBE_SECONDS = 2.0
@@ -75,7 +78,9 @@ class Publisher:
         self.link = Link(url, f"{process} publishes", self._opened, self._lost)
         self.loop = asyncio.get_running_loop()
         self.channel: Channel | None = None
+        self.unconfirming: Channel | None = None
         self.pending: list[_Outgoing] = []
+        self.answers: list[tuple[str, bytes, Properties]] = []
         self.unconfirmed: dict[int, _Outgoing] = {}
         self.mandatory: dict[str, _Outgoing] = {}
         self.tag = 0
@@ -95,7 +100,7 @@ class Publisher:
         confirmed: asyncio.Future[None] = self.loop.create_future()
         confirmed.add_done_callback(retrieve)
         ended = partial(_settle, confirmed)
-        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended, confirmed))
+        self.send(exchange, routing_key, body, properties, ended, mandatory=mandatory, waiting=confirmed)
         return confirmed
 
     def send(
@@ -104,12 +109,22 @@ class Publisher:
         routing_key: str,
         body: bytes,
         properties: Properties,
-        ended: Callable[[Exception | None], None] = lambda error: None,
+        ended: Callable[[Exception | None], None],
         *,
         mandatory: bool,
+        waiting: "asyncio.Future[Any] | None" = None,
     ) -> None:
-        """As `publish`, for those who do not wait: `ended` is called with None or the error."""
-        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended))
+        """As `publish`, for those who wait for something else: `ended` is called with None or the error.
+
+        Once `waiting` is done, what was not sent yet is not sent any more.
+        """
+        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended, waiting))
+
+    def answer(self, queue: str, body: bytes, properties: Properties) -> None:
+        """Send to who asked, unconfirmed: whoever misses an answer asks again."""
+        if self.connected:
+            self._note_pending()
+            self.answers.append((queue, body, properties))
 
     def _submit(self, outgoing: _Outgoing) -> None:
         if not self.connected:
@@ -120,13 +135,16 @@ class Publisher:
             if earlier is not outgoing:  # a returned message is known by its id alone: one at a time
                 earlier.behind = [*(earlier.behind or ()), outgoing]
                 return
-        if not self.pending and self.flushing is None:
-            self.loop.call_soon(self._flush)
+        self._note_pending()
         self.pending.append(outgoing)
+
+    def _note_pending(self) -> None:
+        if not self.pending and not self.answers and self.flushing is None:
+            self.loop.call_soon(self._flush)
 
     async def drained(self) -> None:
         """Wait until all that was published is confirmed or lost."""
-        while self.pending or self.unconfirmed:
+        while self.pending or self.answers or self.unconfirmed:
             await asyncio.sleep(0.01)
 
     async def probe(self) -> None:
@@ -147,14 +165,15 @@ class Publisher:
         )
         channel.confirmed, channel.returned = self._confirmed, self._returned
         self.tag = 0
+        self.unconfirming = await connection.channel()
         self.channel = channel
 
     def _lost(self) -> None:
-        self.channel = None
+        self.channel = self.unconfirming = None
         if self.flushing:
             self.flushing.cancel()
             self.flushing = None
-        unsent, self.pending = self.pending, []
+        unsent, self.pending, self.answers = self.pending, [], []
         sent, self.unconfirmed = self.unconfirmed, {}
         for outgoing in unsent:
             self._end(outgoing, BrokerAway("the connection to the broker was lost before sending"))
@@ -163,7 +182,7 @@ class Publisher:
 
     def _flush(self) -> None:
         channel = self.channel
-        if channel is None or not self.pending:
+        if channel is None or not (self.pending or self.answers):
             return  # _lost has failed what was pending
         if channel.connection.room.is_set():
             self._write(channel)
@@ -178,7 +197,7 @@ class Publisher:
 
     def _write(self, channel: Channel) -> None:
         """Encode what is pending. Only what can be encoded takes a tag: the broker counts what it gets."""
-        parts: list[bytes] = []
+        parts = self._encoded_answers(channel.connection.frame_max)
         now = self.loop.time()
         outgoing_now, self.pending = self.pending, []
         number, most = channel.number, channel.connection.frame_max
@@ -204,8 +223,21 @@ class Publisher:
             one.sent_at = now
             parts.append(frames)
         channel.connection.write(b"".join(parts))
-        if self.expiring is None:
+        if self.expiring is None and self.unconfirmed:
             self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire)
+
+    def _encoded_answers(self, most: int) -> list[bytes]:
+        assert self.unconfirming
+        parts = []
+        answers, self.answers = self.answers, []
+        for queue, body, properties in answers:
+            try:
+                parts.append(
+                    published(self.unconfirming.number, "", queue, body, properties, most, mandatory=False)
+                )
+            except Unsendable as error:
+                log.warning("an answer cannot be sent", extra={"fields": {"reason": str(error)}})
+        return parts
 
     def _confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
         if multiple:

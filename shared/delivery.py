@@ -254,7 +254,7 @@ def send_answer(
         timestamp=datetime.now(UTC),
         headers=headers,
     )
-    publisher.send("", delivery.raw.reply_to, body, properties, mandatory=False)
+    publisher.answer(delivery.raw.reply_to, body, properties)
 
 
 class Unsettled:

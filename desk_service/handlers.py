@@ -24,6 +24,6 @@ async def keep_dead_letter(dead: DeadLetter, work: Work) -> None:
             cause=redacted_text(death.cause),
             attempts=death.attempts,
             died_at=death.died_at,
-            body=death.body.decode(errors="replace") if death.actor in PROCESSES else None,
+            body=death.body.decode(errors="replace") if death.actor in PROCESSES.values() else None,
         )
     )

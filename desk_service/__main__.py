@@ -11,13 +11,23 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from desk_service.command_line import tables
-from desk_service.command_line.calling import REFUSED, WRONG_USAGE, Desk, Ended, default_url, login_name, say
+from desk_service.command_line.calling import (
+    REFUSED,
+    UNREACHABLE,
+    WRONG_USAGE,
+    Desk,
+    Ended,
+    default_url,
+    login_name,
+    say,
+)
 
 LOOK_SECONDS = 0.5
+AWAY_SECONDS = 60.0
 FILTERS = ("group", "service", "queue", "message", "actor", "conversation", "message_id", "since", "until")
 
 
@@ -59,14 +69,31 @@ def progress(desk: Desk, given: Namespace) -> None:
 def _follow(desk: Desk, given: Namespace, order: dict[str, Any]) -> None:
     """Until all are at their end, unless told not to wait."""
     shown = ""
-    while given.wait and order["queued"] + order["sent"]:
+    while given.wait and order["queued"] + order["sending"] + order["sent"]:
         if shown != (shown := tables.progress(order)):
             say(shown)
         sleep(LOOK_SECONDS)
-        order = desk.get(f"replays/{order['id']}")
+        order = _looked_at_again(desk, order)
     _show(given, order, tables.progress(order))
     if given.wait and order["failed"]:
         raise Ended(REFUSED, f"{order['failed']} failed again: they are open, with what they died of.")
+
+
+def _looked_at_again(desk: Desk, order: dict[str, Any]) -> dict[str, Any]:
+    """A desk that is started anew goes on with the order, and so does who follows it."""
+    end = monotonic() + AWAY_SECONDS
+    told = False
+    while True:
+        try:
+            found: dict[str, Any] = desk.get(f"replays/{order['id']}")
+            return found
+        except Ended as ended:
+            if ended.code != UNREACHABLE or monotonic() > end:
+                raise
+            if not told:
+                say("The desk is away; waiting for it.")
+            told = True
+            sleep(LOOK_SECONDS)
 
 
 def stop(desk: Desk, given: Namespace) -> None:

@@ -1,10 +1,10 @@
 """What the desk does with a dead letter: keep it, and say so."""
 
 from desk_service.domain.deaths import PROCESSES, death_of
-from desk_service.domain.redaction import redacted_text
 from desk_service.store.letters import LetterStore
 from shared.contracts.desk import DeadLetter, Fault
 from shared.handling import Work, handles
+from shared.redaction import redacted_text
 
 
 @handles(DeadLetter, contended=True)
@@ -24,6 +24,6 @@ async def keep_dead_letter(dead: DeadLetter, work: Work) -> None:
             cause=redacted_text(death.cause),
             attempts=death.attempts,
             died_at=death.died_at,
-            body=death.body.decode(errors="replace") if death.actor in PROCESSES else None,
+            body=death.body.decode(errors="replace") if death.actor in PROCESSES.values() else None,
         )
     )

@@ -84,12 +84,13 @@ class Replaying:
 
     async def _send_some(self, publisher: Publisher, order: UUID, rate: float) -> None:
         most = max(1, min(MOST_AT_ONCE, int(rate * TURN_SECONDS)))
-        async with changing(self.journal) as transaction:  # nobody stops and edits what is being sent
+        async with changing(self.journal) as transaction:  # from its commit on nobody stops and edits them
+            letters = await ReplayStore(transaction).next_of(order, most)
+        self.due[order] = monotonic() + len(letters) / rate
+        sending = [self._publish(publisher, letter) for letter in letters]
+        ends = await asyncio.gather(*sending, return_exceptions=True)
+        async with changing(self.journal) as transaction:
             store = ReplayStore(transaction)
-            letters = await store.next_of(order, most)
-            self.due[order] = monotonic() + len(letters) / rate
-            sending = [self._publish(publisher, letter) for letter in letters]
-            ends = await asyncio.gather(*sending, return_exceptions=True)
             for letter, end in zip(letters, ends, strict=True):
                 await _note(store, letter, end)
 

@@ -39,6 +39,7 @@ QUIET_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 SHOWN_SECONDS = 6.0
 """The page's figures are collected every 5 s: a connection shows so late, and some even after its end."""
+EXPIRATION = "x-moving-expiration"
 COUNTED_BY_THE_BROKER = ("x-delivery-count", "x-acquired-count")
 Say = Callable[[str], None]
 
@@ -67,8 +68,8 @@ class Mover:
             window = await self._take(source)
             if not window:
                 break
-            sent = [self.publisher.publish(way, *_unchanged(one), mandatory=False) for one in window]
-            await asyncio.gather(*sent)
+            copies = [_unchanged(one, to_wait=target.endswith(MOVING)) for one in window]
+            await asyncio.gather(*(self.publisher.publish(way, *one, mandatory=False) for one in copies))
             await self.look(target)  # it took them, and is still there
             self.channel.ack(window[-1].tag, multiple=True)
             moved += len(window)
@@ -99,10 +100,17 @@ class Mover:
         return moved
 
 
-def _unchanged(message: Incoming) -> tuple[str, bytes, Properties]:
-    """Routing key, body and properties. What the broker itself counts begins anew in each queue."""
+def _unchanged(message: Incoming, *, to_wait: bool) -> tuple[str, bytes, Properties]:
+    """Routing key, body and properties. What the broker itself counts begins anew in each queue.
+
+    Where it is to wait nothing may expire, since nobody would hear of it: its time waits in a header.
+    """
     properties = Properties(**{one.name: getattr(message, one.name) for one in fields(Properties)})
     kept = {name: one for name, one in message.headers.items() if name not in COUNTED_BY_THE_BROKER}
+    if to_wait and properties.expiration is not None:
+        kept[EXPIRATION], properties.expiration = properties.expiration, None
+    elif not to_wait and EXPIRATION in kept:
+        properties.expiration = kept.pop(EXPIRATION)
     properties.headers = kept
     return message.routing_key, message.body, properties
 

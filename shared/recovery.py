@@ -19,6 +19,7 @@ from shared.delivery import Delivery, Unsettled, send_answer
 from shared.handling import DIRECT, NotNow
 from shared.journal import Conflict, Journal, Outbox, Outcome, Settled, StoreAway
 from shared.messages import Command, Failed, Refusal
+from shared.redaction import redacted_text
 from shared.telemetry import MESSAGES
 from shared.topology import DEAD_LETTERS, delay_exchange
 
@@ -72,7 +73,7 @@ class Recovery:
 
     async def broken(self, delivery: Delivery, error: BaseException) -> None:
         """Try again later, or give up when every delay level has been used."""
-        note = f"{type(error).__name__}: {error}"[:NOTE_CHARACTERS]
+        note = redacted_text(f"{type(error).__name__}: {error}"[:LAST_ERROR_CHARACTERS])[:NOTE_CHARACTERS]
         if isinstance(error, NotNow):
             log.warning("not now", extra={"fields": delivery.identity | {"reason": note}})
             await self._try_again(delivery, NOT_NOW_SECONDS, delivery.attempt, delivery.errors, note)
@@ -100,7 +101,7 @@ class Recovery:
 
     async def _give_up(self, delivery: Delivery, error: BaseException, errors: list[str]) -> None:
         last = "".join(traceback.format_exception(error))[-LAST_ERROR_CHARACTERS:]
-        headers = _reason(delivery, errors[-1]) | {"errors": errors, "traceback": last}
+        headers = _reason(delivery, errors[-1]) | {"errors": errors, "traceback": redacted_text(last)}
         if not await self._bury(delivery, headers):
             return
         failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {errors[-1]}")

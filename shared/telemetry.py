@@ -13,6 +13,8 @@ from typing import Any, Literal, TextIO
 import orjson
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
+from shared.redaction import redacted_text
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page and tell nothing here
 
 MESSAGES = Counter("messages_handled_total", "Messages that came to an end here.", ["message", "outcome"])
@@ -46,7 +48,7 @@ class JsonLines(logging.Formatter):
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = redacted_text(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str).decode()
 
 
@@ -57,7 +59,7 @@ class ReadableLines(logging.Formatter):
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
         line = f"{time} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{redacted_text(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class Lines(logging.StreamHandler[TextIO]):

@@ -16,6 +16,8 @@ from shared.journal_postgresql import PostgresqlJournal, PostgresqlTransaction
 from shared.messages import AnswerType, Event, Refusal, Request
 
 _numbers = count(1)
+_migrated: set[tuple[int, str]] = set()
+"""By the server's port and the service."""
 
 
 class Running:
@@ -65,15 +67,29 @@ class Running:
             return await transaction.driver.fetch(query, *arguments)
 
 
+async def empty_database(servers: Servers, service: str) -> str:
+    """The address of a new one that is migrated: a copy of one for all tests."""
+    postgresql = servers.postgresql
+    like, name = f"empty_{service}", f"{service}{next(_numbers)}"
+    if (postgresql.port, service) not in _migrated:
+        postgresql.create_database(like, service, service)
+        journal = PostgresqlJournal(postgresql.url(like, service, service), _migrations(service))
+        await journal.migrate()
+        await journal.close()
+        _migrated.add((postgresql.port, service))
+    postgresql.create_database(name, service, service, like=like)
+    return postgresql.url(name, service, service)
+
+
+def _migrations(service: str) -> Path:
+    return Path(import_module(service).__path__[0]) / "migrations"
+
+
 @asynccontextmanager
 async def running_on_postgresql(
     servers: Servers, service: str, *, contended: bool = False
 ) -> AsyncIterator[Running]:
     """A service, by the name of its package, on an empty database of its own."""
-    name = f"{service}{next(_numbers)}"
-    servers.postgresql.create_database(name, service, service)
-    url = servers.postgresql.url(name, service, service)
-    journal = PostgresqlJournal(url, Path(import_module(service).__path__[0]) / "migrations")
-    await journal.migrate()
+    journal = PostgresqlJournal(await empty_database(servers, service), _migrations(service))
     yield Running(journal, import_module(f"{service}.handlers"), contended=contended)
     await journal.close()

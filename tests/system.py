@@ -30,6 +30,8 @@ PREFIXES = {service.name: service.prefix for service in CONVEYOR.services} | {"t
 ON_MONGODB = {service.name for service in CONVEYOR.services if service.mongodb}
 _numbers = count(1)
 _valkey_databases = count()
+_migrated: dict[tuple[int, str], str] = {}
+"""Databases that are copied, by the server's port and the service."""
 
 
 @dataclass(frozen=True)
@@ -132,18 +134,32 @@ class System:
         await eventually(ready, f"{replica.process.name} is ready")
 
     async def migrate(self, service: str) -> None:
+        """In PostgreSQL once for all systems on a server: their databases are copies of that one."""
         self.migrated.add(service)
+        user, url = user_of(service), self.database_url(service)
+        if self.store_of(service) == "postgresql":
+            like = (self.servers.postgresql.port, service)
+            if like not in _migrated:
+                _migrated[like] = name = f"migrated_{service.replace('.', '_')}"
+                self.servers.postgresql.create_database(name, user, user)
+                await self._migrate(service, self.servers.postgresql.url(name, user, user))
+            create = self.servers.postgresql.create_database
+            await asyncio.to_thread(create, f"{self.name}_{user}", user, user, like=_migrated[like])
+            return
         self.create_database(service)
-        setting = f"{PREFIXES[service]}_DATABASE_URL"
-        own = {setting: self.database_url(service), "RABBITMQ_URL": self.broker_url("operator")}
-        await self.run_once(f"{service}.main", "migrate", **own)
+        await self._migrate(service, url)
 
     def create_database(self, service: str) -> None:
+        """An empty one."""
         user = user_of(service)
         if self.store_of(service) == "postgresql":
             self.servers.postgresql.create_database(f"{self.name}_{user}", user, user)
         if self.store_of(service) == "mongodb":
             self.servers.mongodb.create_database(f"{self.name}_{user}", user, user)
+
+    async def _migrate(self, service: str, url: str) -> None:
+        own = {f"{PREFIXES[service]}_DATABASE_URL": url, "RABBITMQ_URL": self.broker_url("operator")}
+        await self.run_once(f"{service}.main", "migrate", **own)
 
     async def run_once(self, module: str, *arguments: str, **environment: str) -> None:
         log = self.folder / f"{self.name}.{module}.log"

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from desk_service.domain.deaths import PROCESSES
+from desk_service.domain import deaths
 from gateway.errors import STATUS_OF_CODE
 from infra.local.system import CONVEYOR
 from shared import topology
+from shared.delivery import SPEAK_FOR_OTHERS
 from shared.handling import handlers_in
 from shared.messages import EVENTS, REQUESTS, Request
 from tests.system import ROOT
@@ -107,7 +108,8 @@ def test_a_service_is_known_wherever_services_are_listed(service: str) -> None:
     assert sum(forbidden) == 1, "pyproject.toml: what is shared knows nobody who shares it"
     ways_in = [ROOT / "gateway" / "routes" / f"{owner}.py", ROOT / service / "door" / "routes.py"]
     assert any(way.exists() for way in ways_in), "the way in"
-    assert service in PROCESSES, "desk_service/domain/deaths.py: its word on who acts is believed"
+    assert deaths.PROCESSES.get(owner) == service, "desk_service/domain/deaths.py: whom it believes"
+    assert deaths.SPEAK_FOR_OTHERS == SPEAK_FOR_OTHERS, "the desk and the kernel believe the same users"
     assert f"`{service}/`" in (ROOT / "README.md").read_text(), "the map in README.md"
 
 

@@ -185,6 +185,19 @@ async def test_messages_keep_their_properties_whoever_published_them(
     await ids_in(system)
 
 
+async def test_a_message_with_a_time_of_its_own_does_not_expire_where_it_waits(
+    system: System, spoiled: AbstractChannel
+) -> None:
+    properties = Basic.Properties(expiration="5000", message_id="hurried", delivery_mode=2)
+    await spoiled.basic_publish(b"{}", routing_key=QUEUE, properties=properties)
+
+    await migrate(system, QUEUE)  # which takes longer
+
+    dead = await system.get_messages("dead_letters")
+    ids = {one["properties"].get("message_id") for one in dead} | (await ids_in(system)).keys()
+    assert "hurried" in ids
+
+
 async def test_a_delayed_copy_keeps_the_name_of_the_queue_that_it_goes_back_to(
     system: System, channel: AbstractChannel
 ) -> None:

@@ -78,7 +78,8 @@ def actions(items: list[dict[str, Any]]) -> str:
 def progress(order: dict[str, Any]) -> str:
     ends = ("done", "refused", "failed", "stopped")
     told = ", ".join(f"{order[end]} {end}" for end in ends if order[end]) or "none at its end yet"
-    said = f"{order['total']} to replay: {order['queued']} queued, {order['sent']} sent, {told}"
+    waiting = order["queued"] + order["sending"]
+    said = f"{order['total']} to replay: {waiting} queued, {order['sent']} sent, {told}"
     return (
         f"{said}\n{_pending(order['waiting_since'], order['id'])}"
         if _is_overdue(order["waiting_since"])

@@ -14,8 +14,18 @@ from desk_service.domain.headers import kept
 from shared.contracts.desk import DeadLetter
 from shared.messages import EVENTS, REQUESTS
 
-PROCESSES = ("gateway", "desk_service", "task_service", "waste_service", "text_worker")
-"""Broker users of the system's own processes: what they say of who acts is passed on in a replay."""
+SPEAK_FOR_OTHERS = ("gateway", "desk_service")
+PROCESSES = {
+    "desk": "desk_service",
+    "tasks": "task_service",
+    "waste": "waste_service",
+    "texts": "text_worker",
+}
+"""The broker user of each owner, by what its queues begin with.
+
+Whoever takes a message believes who acts from the owner of the queue itself and from those who speak for
+others, and so does the desk: a replay would carry anybody else's word under the desk's name.
+"""
 DIRECT = "direct"
 REPLAY = "replay"
 """The header that ties a death to the replay that ended in it."""
@@ -69,7 +79,7 @@ def death_of(letter: DeadLetter, given_id: str, now: datetime) -> Death:
     queue = queue[:LONGEST_NAME]
     errors = headers.get("errors")
     attempt = headers.get("attempt")
-    believed = properties.get("user_id") in PROCESSES
+    believed = properties.get("user_id") in (*SPEAK_FOR_OTHERS, PROCESSES.get(queue.partition(".")[0]))
     cause = cause_of(reason)
     return Death(
         queue=queue,

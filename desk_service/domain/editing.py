@@ -7,8 +7,9 @@ from typing import Any
 from desk_service.domain.causes import group_of
 from desk_service.domain.deaths import may_travel, message_in
 from desk_service.domain.headers import kept
-from desk_service.domain.redaction import REDACTED, WITHHELD
+from desk_service.domain.redaction import WITHHELD
 from shared.messages import Refusal
+from shared.redaction import REDACTED
 
 
 class CannotEdit(Refusal):

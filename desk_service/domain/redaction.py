@@ -6,31 +6,11 @@ Token, and a contract's field whose schema is `writeOnly` (pydantic's `SecretStr
 
 import base64
 import json
-import re
 from typing import Any
 
-REDACTED = "[redacted]"
-WITHHELD = "[withheld: it is not text, and looks as if it held a secret]"
+from shared.redaction import REDACTED, SECRET_NAME, redacted_text
 
-_WORDS = (
-    r"pass(?:word|wd|phrase|code)|pwd|secret|token|authori[sz]ation|api[_-]?key|access[_-]?key|private[_-]?key"
-    r"|credential|cookie|session[_-]?id"
-)
-_NAME = re.compile(_WORDS, re.IGNORECASE)
-_VALUE = (
-    r"(?!\[redacted\])(?:(?:Bearer|Basic|Digest)\s+)?"
-    r"(?:\\\"(?:(?!\\\").)*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s,;&}\]]+)"
-)
-# A body may be megabytes of anything: nothing here may look through all of it again from each of its places.
-_NAMED = re.compile(
-    rf"(?P<name>(?:{_WORDS})[\w.-]{{0,50}}\\?[\"']?\s*[:=]\s*)(?P<value>{_VALUE})", re.IGNORECASE
-)
-_AUTHORIZATION = re.compile(r"(\bauthori[sz]ation\s*[:=]\s*)\w[\w-]*\s+[^\s,;\"'}\]]+", re.IGNORECASE)
-_PAIR = r"[^\s,;=\"']{1,100}=[^\s,;]*"
-_COOKIE = re.compile(rf"(cookie\s*[:=]\s*){_PAIR}(?:;\s*{_PAIR})*", re.IGNORECASE)
-_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
-_JWT = re.compile(r"(?<![\w.-])eyJ[\w-]{5,}\.[\w-]+\.[\w-]*")
-_LOGIN = re.compile(r"(?<=://)[^\s/@:]*:[^\s/]*(?=@)")
+WITHHELD = "[withheld: it is not text, and looks as if it held a secret]"
 
 
 def redacted(value: Any, marked: frozenset[str] = frozenset()) -> Any:
@@ -43,17 +23,9 @@ def redacted(value: Any, marked: frozenset[str] = frozenset()) -> Any:
 
 
 def _member(name: str, value: Any, marked: frozenset[str]) -> Any:
-    if value is not None and (name in marked or _NAME.search(name)):
+    if value is not None and (name in marked or SECRET_NAME.search(name)):
         return REDACTED
     return redacted(value, marked)
-
-
-def redacted_text(text: str) -> str:
-    for whole in (_AUTHORIZATION, _COOKIE):
-        text = whole.sub(lambda found: found[1] + REDACTED, text)
-    text = _NAMED.sub(lambda found: found["name"] + REDACTED, text)
-    text = _BEARER.sub(lambda found: f"{found[1]} {REDACTED}", text)
-    return _JWT.sub(REDACTED, _LOGIN.sub(REDACTED, text))
 
 
 def secret_fields(schema: dict[str, Any]) -> frozenset[str]:
@@ -89,6 +61,6 @@ def body_shown(body: bytes, marked: frozenset[str]) -> dict[str, Any]:
         return {"form": "text", "text": redacted_text(body.decode())}
     except UnicodeDecodeError:
         pass
-    if _NAME.search(body.decode("latin-1")):
+    if SECRET_NAME.search(body.decode("latin-1")):
         return {"form": "withheld", "text": WITHHELD}
     return {"form": "base64", "base64": base64.b64encode(body).decode(), "hex": body[:256].hex(" ")}

@@ -100,6 +100,7 @@ class Order(BaseModel):
     rate: float
     total: int
     queued: int = 0
+    sending: int = Field(0, description="Being sent; the broker has not confirmed it yet.")
     sent: int = Field(0, description="Sent, and its owner has not brought it to an end yet.")
     done: int = 0
     refused: int = 0

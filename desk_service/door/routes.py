@@ -108,7 +108,8 @@ async def stop(order: UUID, form: StopForm, who: Who, journal: Store) -> Order:
     async with changing(journal) as transaction:
         store = ReplayStore(transaction)
         await store.progress(order)
-        await store.stop(order, ("queued", "sent") if form.waiting else ("queued",), who, _now())
+        ended = ("queued", "sending", "sent") if form.waiting else ("queued",)
+        await store.stop(order, ended, who, _now())
         return await _order(store, order)
 
 

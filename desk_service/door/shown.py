@@ -4,8 +4,9 @@ from typing import Any
 
 from desk_service.domain.deaths import plain
 from desk_service.domain.headers import as_sent
-from desk_service.domain.redaction import body_shown, redacted, redacted_text, secret_fields
+from desk_service.domain.redaction import body_shown, redacted, secret_fields
 from shared.messages import EVENTS, REQUESTS
+from shared.redaction import redacted_text
 
 TEXTS = ("reason", "cause")
 

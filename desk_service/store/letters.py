@@ -36,7 +36,7 @@ _DIED = (
 )
 _END_REPLAY = (
     sa.update(replays)
-    .where(replays.c.id == sa.bindparam("replay"), replays.c.state.in_(("queued", "sent")))
+    .where(replays.c.id == sa.bindparam("replay"), replays.c.state.in_(("queued", "sending", "sent")))
     .values(state=sa.bindparam("ending"), ended_at=sa.bindparam("now"), note=sa.bindparam("why"))
     .returning(replays.c.letter)
 )

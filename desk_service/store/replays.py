@@ -14,20 +14,27 @@ from shared.messages import NotFound
 
 MOST_LOOKS = 200
 LONGEST_WAIT = timedelta(seconds=30)
+TO_SEND = ("queued", "sending")
+"""Whether what is `sending` arrived nobody knows until it is `sent`: it is sent again, and never stopped."""
 
 _UNDER_WAY = sa.select(orders.c.id, orders.c.rate).where(
-    orders.c.id.in_(sa.select(replays.c.ordered).where(replays.c.state == "queued"))
+    orders.c.id.in_(sa.select(replays.c.ordered).where(replays.c.state.in_(TO_SEND)))
 )
 _NEXT = (
     sa.select(replays.c.id.label("replay_id"), letters)
     .join(letters, letters.c.id == replays.c.letter)
-    .where(replays.c.ordered == sa.bindparam("order"), replays.c.state == "queued")
+    .where(replays.c.ordered == sa.bindparam("order"), replays.c.state.in_(TO_SEND))
     .order_by(replays.c.letter)
     .limit(sa.bindparam("most", type_=sa.Integer))
 )
-_SENT = (
+_SENDING = (
     sa.update(replays)
     .where(replays.c.id == sa.bindparam("replay"), replays.c.state == "queued")
+    .values(state="sending")
+)
+_SENT = (
+    sa.update(replays)
+    .where(replays.c.id == sa.bindparam("replay"), replays.c.state == "sending")
     .values(state="sent", sent_at=sa.bindparam("now"))
 )
 _NOW = sa.bindparam("now", type_=sa.DateTime(timezone=True))
@@ -85,8 +92,11 @@ class ReplayStore:
         return {row.id: row.rate for row in (await self.transaction.read(_UNDER_WAY)).all()}
 
     async def next_of(self, order: UUID, most: int) -> list[sa.Row[Any]]:
-        """The letters to send next, each with its `replay_id`."""
-        return list((await self.transaction.read(_NEXT, {"order": order, "most": most})).all())
+        """The letters to send next, each with its `replay_id`; from here on they are being sent."""
+        letters = list((await self.transaction.read(_NEXT, {"order": order, "most": most})).all())
+        for letter in letters:
+            self.transaction.write(_SENDING, {"replay": letter.replay_id})
+        return letters
 
     def sent(self, replay: UUID, now: datetime) -> None:
         """It arrived. One that has died meanwhile has ended."""
@@ -115,7 +125,7 @@ class ReplayStore:
         return Progress(row, {one.state: one.replays for one in counts}, *(waiting or [None]))
 
     async def stop(self, order: UUID, ended: tuple[str, ...], who: str, now: datetime) -> None:
-        """What is in these states (what was not sent yet, or was and is not heard of) lies open again."""
+        """What is in these states (not begun to be sent, or sent and not heard of) lies open again."""
         stopped = (
             sa.update(replays)
             .where(replays.c.ordered == order, replays.c.state.in_(ended))

@@ -48,9 +48,19 @@ def test_the_broker_says_it_in_its_own_header(x_death: dict[str, Any], queue: st
 
 
 @pytest.mark.parametrize(
-    ("user", "actor"), [("gateway", "ada"), ("task_service", "ada"), ("operator", "direct"), (None, "direct")]
+    ("user", "actor"),
+    [
+        ("gateway", "ada"),
+        ("desk_service", "ada"),
+        ("task_service", "ada"),
+        ("waste_service", "direct"),
+        ("operator", "direct"),
+        (None, "direct"),
+    ],
 )
-def test_who_acts_is_believed_from_the_systems_own_processes_alone(user: str | None, actor: str) -> None:
+def test_who_acts_is_believed_from_the_queues_owner_and_from_those_who_speak_for_others_alone(
+    user: str | None, actor: str
+) -> None:
     assert read({"actor": "ada"}, user_id=user).actor == actor
 
 

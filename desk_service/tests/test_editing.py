@@ -5,7 +5,7 @@ import json
 import pytest
 
 from desk_service.domain.editing import CannotEdit, edited_body, edited_headers
-from desk_service.domain.redaction import REDACTED
+from shared.redaction import REDACTED
 
 
 def test_changes_leave_alone_what_they_do_not_name() -> None:

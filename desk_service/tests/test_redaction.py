@@ -6,14 +6,8 @@ from time import monotonic
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from desk_service.domain.redaction import (
-    REDACTED,
-    WITHHELD,
-    body_shown,
-    redacted,
-    redacted_text,
-    secret_fields,
-)
+from desk_service.domain.redaction import WITHHELD, body_shown, redacted, secret_fields
+from shared.redaction import REDACTED, redacted_text
 
 
 def test_members_that_are_named_like_secrets_are_hidden_at_any_depth_and_the_others_stay() -> None:

@@ -85,9 +85,12 @@ class PostgreSQL:
             return False
         return True
 
-    def create_database(self, name: str, user: str, password: str) -> None:
-        """A database that `user` owns and nobody else may enter; repeating it sets the password again."""
-        _run(self._create_database(name, user, password))
+    def create_database(self, name: str, user: str, password: str, *, like: str = "template1") -> None:
+        """A database that `user` owns and nobody else may enter; repeating it sets the password again.
+
+        `like`: one that nobody is in, of which it is a copy.
+        """
+        _run(self._create_database(name, user, password, like))
 
     def url(self, name: str, user: str, password: str) -> str:
         """The address of a database for its user."""
@@ -181,14 +184,15 @@ class PostgreSQL:
         else:
             lock.unlink()
 
-    async def _create_database(self, name: str, user: str, password: str) -> None:
+    async def _create_database(self, name: str, user: str, password: str, like: str) -> None:
         connection = await self._connect("postgres")
         try:
             known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", user)
             verb = "ALTER" if known else "CREATE"
             await _format_and_execute(connection, f"{verb} ROLE %I LOGIN PASSWORD %L", user, password)
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-                await _format_and_execute(connection, "CREATE DATABASE %I OWNER %I", name, user)
+                create = "CREATE DATABASE %I OWNER %I TEMPLATE %I"
+                await _format_and_execute(connection, create, name, user, like)
             await _format_and_execute(connection, "REVOKE ALL ON DATABASE %I FROM PUBLIC", name)
             await connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
         finally:

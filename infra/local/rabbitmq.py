@@ -29,11 +29,14 @@ CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management_port}
+collect_statistics_interval = {figures_every}000
 load_definitions = definitions.json
 disk_free_limit.absolute = 200MB
 log.console = true
 log.file = false
 """
+ADVANCED = "[{{rabbit, [{{quorum_tick_interval, {figures_every}000}}]}}].\n"
+"""After so long a quorum queue tells its figures."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class User:
 
 
 class RabbitMQ:
-    """One node. `users` replace those of the last start; messages and queues stay."""
+    """One node. `users` replace those of the last start; messages and queues stay.
+
+    `figures_every`: seconds after which the management page's figures are collected anew.
+    """
 
     name = "rabbitmq"
 
@@ -62,6 +68,7 @@ class RabbitMQ:
         epmd_port: int,
         users: Mapping[str, User],
         log: Log | None = None,
+        figures_every: int = 5,
     ) -> None:
         self.directory = directory
         self.port = port
@@ -69,6 +76,7 @@ class RabbitMQ:
         self.distribution_port = distribution_port
         self.epmd_port = epmd_port
         self.users = dict(users)
+        self.figures_every = figures_every
         self.log = log or Log(directory / "rabbitmq.log")
         self.process = Process(self.name, [], log=self.log, folder=directory)
         self.epmd = Process("epmd", [], log=Log(directory / "epmd.log"), folder=directory)
@@ -151,7 +159,7 @@ class RabbitMQ:
             write_private(cookie, secrets.token_hex(20))
             cookie.chmod(0o400)
         write_private(self.directory / "rabbitmq.conf", CONFIGURATION.format(**vars(self)))
-        write_private(self.directory / "advanced.config", "[].\n")
+        write_private(self.directory / "advanced.config", ADVANCED.format(**vars(self)))
         write_private(self.directory / "rabbitmq-env.conf", "")
         write_private(self.directory / "enabled_plugins", "[rabbitmq_management].\n")
         write_private(self.directory / "definitions.json", json.dumps(definitions(self.users), indent=1))

@@ -65,6 +65,7 @@ def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] = Rabbit
         distribution_port=ports.choose_any(),
         epmd_port=ports.choose_any(),
         users=users,
+        figures_every=1,
     )
     valkey = Valkey(directory / "valkey", ports.choose_any(), "valkey")
     documents = _mongodb(directory / "mongodb", ports)

@@ -23,6 +23,9 @@ Known = tuple[str, str]
 """A kind and a label: what a fact is known by everywhere."""
 
 QUEUE = "accountant"
+UNACKNOWLEDGED = 500
+FIGURES_SECONDS = 1.5
+"""The page's figures may be a second old."""
 SETTLED_WITHIN_SECONDS = 120.0
 TOLD_BY = {
     "TaskCreated": "task",
@@ -91,15 +94,29 @@ class Accountant:
         while True:
             try:
                 async with await aio_pika.connect(self.stage.any_broker_url(), timeout=5) as connection:
-                    channel = await connection.channel()
-                    await channel.set_qos(200)
-                    queue = await channel.get_queue(QUEUE)
-                    async with queue.iterator(timeout=5) as messages:
-                        async for message in messages:
-                            self._note(message)
-                            await message.ack()
+                    await self._hear_from(connection)
             except Exception:  # whatever a broken broker brings: all is delivered again
                 await asyncio.sleep(0.3)
+
+    async def _hear_from(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        """Until the connection is lost. Acknowledged together, since events are as many as commands."""
+        channel = await connection.channel()
+        await channel.set_qos(UNACKNOWLEDGED)
+        queue = await channel.get_queue(QUEUE)
+        heard: list[aio_pika.abc.AbstractIncomingMessage] = []
+
+        async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            self._note(message)
+            heard.append(message)
+
+        await queue.consume(hear)
+        while not channel.is_closed:
+            await asyncio.sleep(0.1)
+            if heard:
+                last = heard[-1]
+                heard.clear()
+                async with asyncio.timeout(5):
+                    await last.ack(multiple=True)
 
     def _note(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
         kind = TOLD_BY.get(message.type or "")
@@ -136,15 +153,18 @@ class Accountant:
 
         What is lost of `forgiven` kinds is told apart, and not waited for when no queue has it any more.
         """
-        end = monotonic() + SETTLED_WITHIN_SECONDS
-        verdict, before = await self._verdict(load), None
+        end, moved = monotonic() + SETTLED_WITHIN_SECONDS, None
         while monotonic() < end:
-            if verdict == before and not verdict.lost_beside(forgiven) and await self._quiet():
-                break
-            await asyncio.sleep(0.5)
-            if verdict != before:
+            if not (waiting := await self._waiting()):
+                verdict = await self._verdict(load)  # which takes long where it is about many
+                waiting = {"lost": len(verdict.lost_beside(forgiven))}
+                if not waiting["lost"]:
+                    await asyncio.sleep(FIGURES_SECONDS)
+                    if not await self._waiting():
+                        break
+            if moved != (moved := (waiting, len(self.events))):
                 end = monotonic() + SETTLED_WITHIN_SECONDS
-            before, verdict = verdict, await self._verdict(load)
+            await asyncio.sleep(0.2)
         await load.ask_operations()
         return await self._verdict(load)
 
@@ -157,15 +177,16 @@ class Accountant:
     async def _verdict(self, load: Load) -> Verdict:
         return judge(load.facts, await self.effects(load.name), self.events)
 
-    async def _quiet(self) -> bool:
-        """Nothing waits in a queue of work, and the outboxes are empty."""
+    async def _waiting(self) -> dict[str, int]:
+        """How much is left in queues of work and in outboxes, by name."""
         queues = await self.stage.management("GET", "/api/queues/{vhost}?columns=name,messages")
-        busy = [one["name"] for one in queues if one.get("messages") and is_work(one["name"])]
-        outboxes = [
-            await self.stage.system.fetch(service, "SELECT 1 FROM outbox LIMIT 1")
-            for service in ("task_service", "waste_service")
-        ]
-        return not busy and not any(outboxes)
+        waiting = {
+            one["name"]: one["messages"] for one in queues if is_work(one["name"]) and one.get("messages")
+        }
+        for service in ("task_service", "waste_service"):
+            [left] = await self.stage.system.fetch(service, "SELECT count(*) AS rows FROM outbox")
+            waiting |= {service: left["rows"]} if left["rows"] else {}
+        return waiting
 
 
 def is_work(queue: str) -> bool:

@@ -153,7 +153,7 @@ async def _is_empty(queue: aio_pika.abc.AbstractQueue) -> bool:
     return not (await queue.declare()).message_count
 
 
-@fault("dead-lettering-killed", times=1)
+@fault("dead-lettering-killed", times=1, ends=True)
 async def dead_lettering_killed(scene: Scene) -> None:
     """RabbitMQ and the service killed while 1,000 messages become dead letters: all of them lie there"""
     wanted = {f"{scene.load.name}.deadly.{number}" for number in range(DEADLY)}

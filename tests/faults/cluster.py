@@ -5,10 +5,10 @@ Clients are given all three hosts, and move over by themselves.
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from infra.local import installation
@@ -17,16 +17,18 @@ from infra.local.passwords import private_folder, write_private
 from infra.local.ports import Ports
 from infra.local.processes import Process
 from infra.local.rabbitmq import RabbitMQ, User
+from tests.faults.container import ContainedRabbitMQ
 from tests.faults.registry import Scene, fault
 
-NODES = 3
-FORMATION = """\
-cluster_formation.peer_discovery_backend = classic_config
-cluster_formation.classic_config.nodes.1 = node1@localhost
-cluster_formation.classic_config.nodes.2 = node2@localhost
-cluster_formation.classic_config.nodes.3 = node3@localhost
-cluster_partition_handling = pause_minority
-"""
+NODES = (1, 2, 3)
+NAMES = [f"node{number}@localhost" for number in NODES]
+
+
+def formation(*names: str) -> str:
+    """The configuration of nodes that are called so."""
+    nodes = [f"cluster_formation.classic_config.nodes.{n} = {name}" for n, name in enumerate(names, 1)]
+    backend = "cluster_formation.peer_discovery_backend = classic_config"
+    return "\n".join([backend, *nodes, "cluster_partition_handling = pause_minority", ""])
 
 
 class _Theirs(Process):
@@ -58,6 +60,7 @@ class Node(RabbitMQ):
             distribution_port=ports.choose_any(),
             epmd_port=epmd_port,
             users=users,
+            figures_every=1,
         )
         self.number = number
         self.cookie = cookie
@@ -71,26 +74,67 @@ class Node(RabbitMQ):
             cookie.chmod(0o400)
         super()._configure()
         configuration = self.directory / "rabbitmq.conf"
-        write_private(configuration, configuration.read_text() + FORMATION)
+        write_private(configuration, configuration.read_text() + formation(*NAMES))
 
     def _environment(self, scripts: Path) -> dict[str, str]:
         return super()._environment(scripts) | {"RABBITMQ_NODENAME": f"node{self.number}@localhost"}
 
 
-class Cluster:
-    """Three nodes, in place of one server."""
+class ContainedNode(ContainedRabbitMQ):
+    """One of three, in a container of its own; the others are found by the names of their hosts."""
 
-    def __init__(self, directory: Path, users: Mapping[str, User]):
-        self.users = users
+    def __init__(self, number: int, cookie: str, network: str, **more: Any) -> None:
+        super().__init__(**more)
+        self.number = number
+        self.options = [
+            *(f"--hostname=node{number}", f"--network={network}", f"--network-alias=node{number}"),
+            f"--env=RABBITMQ_ERLANG_COOKIE={cookie}",
+        ]
+        self.more_configuration = formation(*(f"rabbit@node{number}" for number in NODES))
+
+
+class Cluster:
+    """Three nodes, in place of one server, of the kind that `like` is."""
+
+    def __init__(self, directory: Path, like: RabbitMQ) -> None:
+        self.users = like.users
         self.ports = Ports()
-        epmd_port, cookie = self.ports.choose_any(), secrets.token_hex(20)
-        self.nodes = [Node(n, cookie, directory, epmd_port, self.ports, users) for n in range(1, NODES + 1)]
+        self.nodes: Sequence[Node | ContainedNode]
+        self.epmd: Process | None = None
         private_folder(directory)
+        cookie = secrets.token_hex(20)
+        if isinstance(like, ContainedRabbitMQ):
+            self.nodes = self._contained(directory, cookie, like)
+            return
+        epmd_port = self.ports.choose_any()
+        self.nodes = [Node(number, cookie, directory, epmd_port, self.ports, self.users) for number in NODES]
         command = [installation.epmd(), "-port", str(epmd_port), "-address", "127.0.0.1"]
         self.epmd = Process("epmd", command, log=Log(directory / "epmd.log"), folder=directory)
 
+    def _contained(self, directory: Path, cookie: str, like: ContainedRabbitMQ) -> list[ContainedNode]:
+        network = f"{like.container}-cluster"
+        like.engine.make_network(network)
+        return [
+            ContainedNode(
+                number,
+                cookie,
+                network,
+                directory=directory / f"node{number}",
+                engine=like.engine,
+                image=like.image,
+                port=self.ports.choose_any(),
+                management_port=self.ports.choose_any(),
+                distribution_port=0,
+                epmd_port=0,
+                users=self.users,
+                figures_every=1,
+            )
+            for number in NODES
+        ]
+
     def start(self) -> None:
-        self.epmd.start()
+        if self.epmd:
+            self.epmd.start()
         for node in self.nodes:
             node.start()
         for node in self.nodes:
@@ -101,7 +145,8 @@ class Cluster:
             node.process.ask_to_end()
         for node in self.nodes:
             node.stop()
-        self.epmd.end(1)
+        if self.epmd:
+            self.epmd.end(1)
         self.ports.release()
 
     def url(self, user: str) -> str:
@@ -117,8 +162,8 @@ class Cluster:
 
 
 @contextmanager
-def cluster_of_three(directory: Path, users: Mapping[str, User]) -> Iterator[Cluster]:
-    cluster = Cluster(directory, users)
+def cluster_of_three(directory: Path, like: RabbitMQ) -> Iterator[Cluster]:
+    cluster = Cluster(directory, like)
     try:
         cluster.start()
         yield cluster

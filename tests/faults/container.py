@@ -14,11 +14,12 @@ from typing import Any
 
 from infra.local.passwords import private_folder
 from infra.local.problems import Problem, check_room
-from infra.local.rabbitmq import RabbitMQ, definitions
+from infra.local.rabbitmq import ADVANCED, RabbitMQ, definitions
 
 CONFIGURATION = """\
 load_definitions = /etc/rabbitmq/definitions.json
 disk_free_limit.absolute = 200MB
+collect_statistics_interval = {figures_every}000
 log.console = true
 """
 ENGINES = ("docker", "podman")
@@ -33,6 +34,9 @@ class ContainedRabbitMQ(RabbitMQ):
         self.engine = engine
         self.image = image
         self.container = f"conveyor-faults-{self.port}"
+        self.options = ["--hostname=conveyor"]
+        """The name of its data comes from that of its host."""
+        self.more_configuration = ""
 
     def start(self) -> None:
         private_folder(self.directory)
@@ -45,9 +49,12 @@ class ContainedRabbitMQ(RabbitMQ):
     def _create(self) -> None:
         published = {self.port: 5672, self.management_port: 15672}
         ports = [f"--publish=127.0.0.1:{here}:{there}" for here, there in published.items()]
-        # The name of its data comes from that of its host.
-        self.engine.make(self.container, "--hostname=conveyor", *ports, self.image)
-        files = {"rabbitmq.conf": CONFIGURATION, "definitions.json": json.dumps(definitions(self.users))}
+        self.engine.make(self.container, *self.options, *ports, self.image)
+        files = {
+            "rabbitmq.conf": CONFIGURATION.format(**vars(self)) + self.more_configuration,
+            "advanced.config": ADVANCED.format(**vars(self)),
+            "definitions.json": json.dumps(definitions(self.users)),
+        }
         for name, text in files.items():
             (self.directory / name).write_text(text)
             (self.directory / name).chmod(0o644)  # it is not our user who reads it there
@@ -79,6 +86,7 @@ class Engine:
     def __init__(self, program: str) -> None:
         self.program = program
         self.made: list[str] = []
+        self.networks: list[str] = []
 
     def run(self, *words: str, check: bool = True, seconds: float = 60) -> str:
         """What it says; a Problem with its last words where it refuses."""
@@ -94,10 +102,17 @@ class Engine:
         self.run("create", f"--name={name}", *words, seconds=PULL_SECONDS)
         self.made.append(name)
 
+    def make_network(self, name: str) -> None:
+        """In which containers find each other by name."""
+        self.run("network", "create", name)
+        self.networks.append(name)
+
     def remove_all(self) -> None:
         """With their data."""
         for name in self.made:
             self.run("rm", "--force", "--volumes", name, check=False)
+        for name in self.networks:
+            self.run("network", "rm", name, check=False)
 
 
 def image_of(broker: str) -> str:

@@ -10,7 +10,8 @@ from tests.system import eventually
 
 MESSAGES = 200_000
 RECONNECTS = 100
-AT_A_TIME = 10
+AT_A_TIME = 25
+SELDOM_SECONDS = 0.5
 CLOSE_ALL = f"""[begin
   [rabbit_networking:close_connection(One, "forced") || One <- rabbit_networking:connections()],
   timer:sleep(1000)
@@ -20,16 +21,22 @@ end || _ <- lists:seq(1, {AT_A_TIME})]."""
 @fault("endurance-messages", times=1)
 async def many_messages(scene: Scene) -> None:
     """200,000 commands through the queues"""
+    scene.load.pause = SELDOM_SECONDS  # what goes on beside them takes as much of the machine as they do
     await scene.load.burst(MESSAGES, "task")
 
 
-@fault("endurance-reconnects", times=1)
+async def _reconnect(stage: Stage, times: int = AT_A_TIME) -> None:
+    """After that often the heap has the room that the buffers of all connections of a process take."""
+    for _ in range(times // AT_A_TIME):
+        await asyncio.to_thread(stage.servers.rabbitmq.control, "eval", CLOSE_ALL)
+    await stage.until_ready()
+
+
+@fault("endurance-reconnects", times=1, warm_up=_reconnect)
 async def many_reconnects(scene: Scene) -> None:
     """100 forced reconnects: one consumer a subscription, no connection or channel left over"""
     before = await _held(scene.stage)
-    for _ in range(RECONNECTS // AT_A_TIME):
-        await asyncio.to_thread(scene.stage.servers.rabbitmq.control, "eval", CLOSE_ALL)
-    await scene.stage.until_ready()
+    await _reconnect(scene.stage, RECONNECTS)
     settled = await eventually(lambda: _as_before(scene.stage, before), "connections are as before", 60)
     assert settled
     queues = await scene.stage.management("GET", "/api/queues/{vhost}?columns=name,consumers")

@@ -42,6 +42,7 @@ class Line:
     """Growth of the process that grew most, of those that lived all the time; 0.1 is 10 %."""
     notes: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 async def run_line(
@@ -50,23 +51,25 @@ async def run_line(
     line = Line(fault.name, fault.says, times, broker)
     began = monotonic()
     try:
-        async with asyncio.timeout(LONGEST_SECONDS), fault.around(stage):
+        async with asyncio.timeout(LONGEST_SECONDS):
             await _run(fault, stage, accountant, seed, line, least)
     except Exception as error:
         traceback.print_exc()
         line.wrong.append(f"{type(error).__name__}: {error}"[:300])
     if line.wrong:
         _keep_logs(stage, line)
-    line.notes.insert(0, f"{monotonic() - began:.0f} s")
+    line.seconds = monotonic() - began
+    line.notes.insert(0, f"{line.seconds:.0f} s")
     return line
 
 
 async def _warm_up(stage: Stage, accountant: Accountant) -> None:
-    """Work for processes that were started since memory was weighed last.
+    """Work for processes that were started since the last warm-up.
 
-    Their pools, caches, prepared statements and processes for texts are there by then.
+    Their pools, caches, prepared statements and processes for texts are there by then. None where nobody
+    wants to know of memory.
     """
-    if stage.memory().keys() <= stage.warm:
+    if not stage.warm_up or stage.memory().keys() <= stage.warm:
         return
     name = f"warm-up-{next(_numbers)}"
 
@@ -80,9 +83,13 @@ async def _warm_up(stage: Stage, accountant: Accountant) -> None:
 
 
 async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, line: Line, least: int) -> None:
-    await _warm_up(stage, accountant)
+    await stage.arm(fault.armed)
+    if not fault.ends:
+        await _warm_up(stage, accountant)
+    if fault.warm_up:
+        await fault.warm_up(stage)
     random = Random(f"{seed} {fault.name}")
-    before = stage.memory()
+    before = {one: memory for one, memory in stage.memory().items() if one in stage.warm}
     async with load(stage, f"{fault.name}-{seed}", random.getrandbits(32), least) as running:
         scene = Scene(stage, running, accountant, random)
         try:

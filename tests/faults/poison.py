@@ -7,7 +7,6 @@ from typing import Any
 import aio_pika
 from aiormq.exceptions import AMQPError
 
-from tests.faults.processes import armed
 from tests.faults.registry import Scene, fault
 from tests.system import eventually
 
@@ -49,13 +48,13 @@ async def _lies_dead(scene: Scene, text: str) -> bool:
     return found == 1
 
 
-@fault("poison-raises", around=armed)
+@fault("poison-raises", armed=True)
 async def poison_raises(scene: Scene) -> None:
     """A message that always raises among 200 good ones: exactly one dead letter, 200 done"""
     await _among_good_ones(scene, {"title": f"raises {scene.random.random()}"})
 
 
-@fault("poison-kills", around=armed)
+@fault("poison-kills", ends=True, armed=True)
 async def poison_kills(scene: Scene) -> None:
     """A message that kills its process among 200 good ones: exactly one dead letter, 200 done"""
     await _among_good_ones(scene, {"title": f"kills {scene.random.random()}"})

@@ -1,29 +1,30 @@
 """Processes that die, at any time and at chosen places, are told to stop, freeze."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from signal import SIGTERM
 
 from infra.local.processes import send
+from tests.faults.load import Kind
 from tests.faults.registry import Scene, fault
-from tests.faults.stage import NAMES, SERVICES, Stage
+from tests.faults.stage import NAMES, SERVICES
 from tests.system import eventually
 
 PAST_HEARTBEATS_SECONDS = 40.0
 """The broker gives a silent client up after two heartbeats of ten seconds."""
+KINDS: dict[str, Kind] = {"task_service": "task", "waste_service": "waste", "text_worker": "text"}
+"""What each service does."""
 
 
-@fault("sigkill")
+@fault("sigkill", ends=True)
 async def sigkill(scene: Scene) -> None:
     """SIGKILL of each process in turn, at random moments"""
     for name in scene.random.sample(NAMES, len(NAMES)):
         await _end(scene, name, kill=True)
 
 
-@fault("sigterm")
+@fault("sigterm", ends=True)
 async def sigterm(scene: Scene) -> None:
     """SIGTERM of each process in turn, at random moments; each exits 0"""
     for name in scene.random.sample(NAMES, len(NAMES)):
@@ -69,22 +70,12 @@ async def _freeze(scene: Scene, *names: str) -> None:
             process.thaw()
 
 
-@asynccontextmanager
-async def armed(stage: Stage) -> AsyncIterator[None]:
-    """All services run so that they can be told where to die."""
-    for name in SERVICES:
-        await stage.exchange(name, "tests.faults.dying", name, str(stage.folder))
-    await stage.until_ready()
-    yield
-    for name in SERVICES:
-        await stage.exchange(name)
-
-
-async def _die_at(scene: Scene, place: str) -> None:
+async def _die_at(scene: Scene, place: str, together: int = 0) -> None:
+    """`together`: so many commands come at once, that share batches."""
     for name in scene.random.sample(SERVICES, len(SERVICES)):
         bomb = scene.stage.folder / f"{name}.{place}"
         bomb.touch()
-
+        await scene.load.burst(together, KINDS[name])
         await eventually(partial(_exploded, bomb), f"{name} died {place}", 60)
 
 
@@ -92,25 +83,25 @@ async def _exploded(bomb: Path) -> bool:
     return not bomb.exists()  # noqa: ASYNC240 a moment
 
 
-@fault("after-commit", around=armed)
+@fault("after-commit", ends=True, armed=True)
 async def after_commit(scene: Scene) -> None:
     """Each service killed after the commit, before its events and answers leave"""
     await _die_at(scene, "after-commit")
 
 
-@fault("after-publish", around=armed)
+@fault("after-publish", ends=True, armed=True)
 async def after_publish(scene: Scene) -> None:
     """Each service killed after its events are confirmed, before the outbox is cleared"""
     await _die_at(scene, "after-publish")
 
 
-@fault("after-answer", around=armed)
+@fault("after-answer", ends=True, armed=True)
 async def after_answer(scene: Scene) -> None:
     """Each service killed after its answers left, before the acknowledgement"""
     await _die_at(scene, "after-answer")
 
 
-@fault("in-batch", around=armed)
+@fault("in-batch", ends=True, armed=True)
 async def in_batch(scene: Scene) -> None:
     """Each service killed in the middle of a batch"""
-    await _die_at(scene, "in-batch")
+    await _die_at(scene, "in-batch", together=20)

@@ -1,9 +1,9 @@
 """What a fault is, and the list of all."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from tests.faults.accountant import Accountant
 from tests.faults.load import Load
@@ -24,28 +24,26 @@ class Scene:
 
 
 Strike = Callable[[Scene], Awaitable[None]]
-Around = Callable[[Stage], AbstractAsyncContextManager[None]]
-
-
-@asynccontextmanager
-async def as_it_is(stage: Stage) -> AsyncIterator[None]:
-    """The processes as anybody would run them."""
-    yield
+WarmUp = Callable[[Stage], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Fault:
     """`strike` breaks something and mends it; it returns as soon as what it broke is back.
 
-    `around`: what is otherwise than usual from before the load until its account is made.
+    `ends`: the processes it is about do not live through it, so that they need no warm-up. `armed`: the
+    services run so that they can be told where to die. `warm_up`: what is done before memory is weighed,
+    besides the commands that every process has had by then.
     """
 
     name: str
     strike: Strike
     times: int
-    around: Around = as_it_is
+    ends: bool = False
+    armed: bool = False
     cluster: bool = False
     """Whether RabbitMQ is three nodes."""
+    warm_up: WarmUp | None = None
 
     @property
     def says(self) -> str:
@@ -55,13 +53,11 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(
-    name: str, times: int = 5, around: Around = as_it_is, *, cluster: bool = False
-) -> Callable[[Strike], Strike]:
+def fault(name: str, times: int = 5, **more: Any) -> Callable[[Strike], Strike]:
     """Register what strikes; what lasts over 30 s once, the rest five times."""
 
     def register(strike: Strike) -> Strike:
-        FAULTS[name] = Fault(name, strike, times, around, cluster)
+        FAULTS[name] = Fault(name, strike, times, **more)
         return strike
 
     return register

@@ -26,7 +26,10 @@ WARM_UP = 600
 """Commands before the memory of a process is first weighed."""
 SERVICES = ("task_service", "waste_service", "text_worker")
 NAMES = ("gateway", *SERVICES)
-SECRET = "one for all replicas, or operations end with the process"
+GATEWAY = {
+    "secret": "one for all replicas, or operations end with the process",
+    "cache_bytes": str(128 * 1024),  # full after the warm-up: what grows later is no cache
+}
 RETRIES = {service: {"retry_seconds": "[1, 1]"} for service in SERVICES}
 
 
@@ -42,6 +45,7 @@ class Stage:
     system: System = field(init=False)
     replicas: dict[str, Replica] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
+    armed: bool = False
     exits: list[tuple[str, int]] = field(default_factory=list)
     keeping: "asyncio.Task[None] | None" = None
 
@@ -61,18 +65,23 @@ class Stage:
         await self._furnish()
 
     def launch(self, name: str, **settings: str) -> Replica:
-        secret = {"secret": SECRET} if name == "gateway" else RETRIES[name]
-        replica = self.system.launch(name, **secret, **settings)
+        own = GATEWAY if name == "gateway" else RETRIES[name]
+        replica = self.system.launch(name, **own, **settings)
         self.replicas[name] = replica
         self.kept.add(name)
         return replica
 
-    async def exchange(self, name: str, module: str = "", *arguments: str) -> None:
-        """Have a process run by another module from its next start on, and start it so; `""` as before."""
-        replica = self.replicas[name]
-        command = ["-m", module, *arguments] if module else ["-m", f"{name}.main"]
-        replica.process.command = [sys.executable, *command]
-        await asyncio.to_thread(replica.process.kill)
+    async def arm(self, armed: bool) -> None:
+        """Have the services run so that they can be told where to die, or as anybody would run them."""
+        if armed == self.armed:
+            return
+        self.armed = armed
+        for name in SERVICES:
+            process = self.replicas[name].process
+            told = ["tests.faults.dying", name, str(self.folder)] if armed else [f"{name}.main"]
+            process.command = [sys.executable, "-m", *told]
+            await asyncio.to_thread(process.kill)
+        await self.until_ready()
 
     async def close(self) -> None:
         if self.keeping:

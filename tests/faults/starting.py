@@ -17,7 +17,7 @@ async def _all_down(scene: Scene) -> None:
         await asyncio.to_thread(scene.stage.replicas[name].process.end)
 
 
-@fault("started-in-any-order")
+@fault("started-in-any-order", ends=True)
 async def started_in_any_order(scene: Scene) -> None:
     """All processes stopped and started in another order each time, seconds apart"""
     await _all_down(scene)
@@ -27,13 +27,13 @@ async def started_in_any_order(scene: Scene) -> None:
         await asyncio.sleep(scene.random.uniform(0, 2))
 
 
-@fault("started-before-rabbitmq", times=1)
+@fault("started-before-rabbitmq", times=1, ends=True)
 async def started_before_rabbitmq(scene: Scene) -> None:
     """Everything stopped, then the processes started first and RabbitMQ last"""
     await _started_before(scene, "rabbitmq")
 
 
-@fault("started-before-stores", times=1)
+@fault("started-before-stores", times=1, ends=True)
 async def started_before_stores(scene: Scene) -> None:
     """Everything stopped, then the processes started first and the stores last"""
     await _started_before(scene, "postgresql", "mongodb", "valkey")
@@ -54,7 +54,7 @@ async def _started_before(scene: Scene, *servers: str) -> None:
         await asyncio.to_thread(server.wait_ready)
 
 
-@fault("stopped-without-rabbitmq", times=2)
+@fault("stopped-without-rabbitmq", times=2, ends=True)
 async def stopped_without_rabbitmq(scene: Scene) -> None:
     """SIGTERM while RabbitMQ is away: each process exits 0 within its grace time + 2 s"""
     stage, rabbitmq = scene.stage, scene.stage.servers.rabbitmq

@@ -33,13 +33,14 @@ def chosen(only: str) -> list[Fault]:
 async def run(
     faults: list[Fault], servers: Servers, folder: Path, seed: int, told: Callable[[Line], None]
 ) -> list[Line]:
-    """The lines, each told as soon as it is there."""
+    """The lines, each told as soon as it is there.
+
+    One after another those for which processes need no warm-up, those for which they do, those for which they
+    are armed, those on a cluster.
+    """
     lines: list[Line] = []
     stage: Opened | None = None
-    for fault in faults:
-        if fault.cluster and type(servers.rabbitmq) is not RabbitMQ:
-            print(f"{fault.name}: not on this broker, since its nodes are the system's own", flush=True)
-            continue
+    for fault in sorted(faults, key=lambda one: (one.cluster, one.armed, not one.ends)):
         if fault.cluster:
             lines.append(await _on_a_cluster(fault, servers, folder, seed))
             told(lines[-1])
@@ -59,7 +60,7 @@ async def run(
 
 
 async def _on_a_cluster(fault: Fault, servers: Servers, folder: Path, seed: int) -> Line:
-    with cluster.cluster_of_three(folder / "cluster", servers.rabbitmq.users) as nodes:
+    with cluster.cluster_of_three(folder / "cluster", servers.rabbitmq) as nodes:
         on_three = replace(servers, rabbitmq=cast(RabbitMQ, nodes))
         opened = await Opened.make(on_three, folder, QUERY_QUEUES="quorum")
         version = f"{opened.version}, three nodes"

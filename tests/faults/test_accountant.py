@@ -1,6 +1,7 @@
 """The accountant says what is lost and what is doubled: an account that cannot be wrong proves nothing."""
 
 import asyncio
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,25 @@ def test_a_line_replaces_its_old_one_and_keeps_the_others_and_those_of_other_bro
     assert [name for name, _ in rows] == [first, first, second]
     assert [row[3] for row in rows.values()] == ["RabbitMQ 3.1", "RabbitMQ 4.0", "RabbitMQ 3.2"]
     assert rows[second, "RabbitMQ 3"][-3:] == ["falls short: lost: one / two", "", "2"]
+
+
+def test_a_whole_run_is_told_with_its_day_and_minutes_until_the_next_one_on_that_broker(
+    tmp_path: Path,
+) -> None:
+    file, name = tmp_path / "reliability.md", suite.ORDER[0]
+    short = Line(name, "one", 5, "RabbitMQ 3.1", wrong=["lost: one"], accepted=7, lost=1, seconds=61.0)
+    for broker, minutes in (("RabbitMQ 3.1", 50.0), ("RabbitMQ 4.0", 40.4), ("RabbitMQ 3.2", 44.6)):
+        lines = [short if broker == "RabbitMQ 3.1" else Line(name, "one", 5, broker)]
+        report.note_whole_run(lines, minutes, date(2030, 1, 31), suite.ORDER, 5, "stores", file)
+    report.write([Line(name, "one", 5, "RabbitMQ 4.0")], suite.ORDER, 2, "stores", file)
+
+    assert [line for line in file.read_text().splitlines() if "whole run" in line] == [
+        "**Last whole run on RabbitMQ 3.2**: 2030-01-31, 1 lines in 45 min, seed 5; all hold.",
+        "**Last whole run on RabbitMQ 4.0**: 2030-01-31, 1 lines in 40 min, seed 5; all hold.",
+    ]
+    told = report.summary([short, Line(name, "one", 5, "RabbitMQ 3.1")], 50.0, 5)
+    assert told.startswith("2 lines in 50.0 min, seed 5: 1 hold, 1 fall short\n7 accepted, 0 effects, 1 lost")
+    assert f"slowest: {name} 61 s" in told and f"falls short: {name}: lost: one" in told
 
 
 def test_an_unknown_fault_is_refused_with_the_names_there_are() -> None:

@@ -13,13 +13,13 @@ from tests.faults.suite import Opened
 
 SHORT = (
     "after-commit",
+    "poison-kills",
     "connections-closed",
     "queue-deleted",
     "consumer-cancelled",
     "rabbitmq-kill",
     "postgresql-cut",
     "mongodb-kill",
-    "poison-kills",
 )
 LEAST = 20
 
@@ -28,7 +28,7 @@ LEAST = 20
 async def opened(servers: Servers, folder: Path) -> AsyncIterator[Opened]:
     if not isinstance(servers.mongodb, MongoDB):
         pytest.skip("MONGODB_URL is of somebody else's server")
-    opened = await Opened.make(servers, folder, LEAST)
+    opened = await Opened.make(servers, folder, warm_up=0)
     yield opened
     await opened.close()
 

@@ -57,6 +57,19 @@ async def test_what_always_breaks_is_a_dead_letter_with_its_reason_and_the_asker
     assert await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = 'never'") == []
 
 
+async def test_a_secret_in_an_error_is_told_neither_by_the_operation_nor_the_answer_nor_the_log(
+    system: System, toy: Replica, amqp: Client
+) -> None:
+    await amqp.ask("toy.mark", {"text": "ledger", "then": "need_mending"}, message_id="secret")
+
+    [letter] = await ring(system, "dead_letters", "'ledger'")
+    [row] = await system.fetch(TOY, "SELECT * FROM inbox WHERE message_id = 'secret'")
+    told = [line for line in toy.lines() if line.get("message_id") == "secret"]
+    assert "traceback" in str(told) and letter["properties"]["headers"]["traceback"]
+    for text in (str(told), str(letter), str(dict(row))):
+        assert "token=[redacted]" in text and "hunter2" not in text
+
+
 async def test_a_dead_letter_put_back_into_its_queue_is_tried_again(
     system: System, toy: Replica, amqp: Client
 ) -> None:

@@ -11,10 +11,10 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import perf_counter
 
-from shared.delivery import Delivery, Unsettled, send_answer, touched_by, versions_besides
+from shared.delivery import Delivery, Unsettled, send_answer, this_moment, touched_by, versions_besides
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
 from shared.recovery import Recovery
@@ -40,9 +40,12 @@ class _Spoiled(Exception):
 
 @dataclass(slots=True)
 class _Batch:
-    """What a transaction settled, for the time after its commit."""
+    """What a transaction settled, for the time after its commit. It is one moment for all of it: stores then
+    write the same change of many documents as one.
+    """
 
     deliveries: Sequence[Delivery]
+    now: datetime = field(default_factory=this_moment)
     first: set[Delivery] = field(default_factory=set)
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     settled: list[Settled] = field(default_factory=list)
@@ -180,7 +183,7 @@ class Batches:
             await transaction.conclude(batch.settled, batch.said)
 
     async def _execute(self, delivery: Delivery, transaction: Transaction, batch: _Batch) -> None:
-        work = delivery.work(transaction)
+        work = delivery.work(transaction, batch.now)
         transaction.next_message()
         writes = transaction.writes
         try:

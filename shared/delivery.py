@@ -98,16 +98,14 @@ class Delivery:
             "actor": self.actor,
         }
 
-    def work(self, transaction: Any) -> Work:
-        """What its handler gets. The time goes to the millisecond: not every store keeps more."""
-        now = datetime.now(UTC)
-        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    def work(self, transaction: Any, now: datetime | None = None) -> Work:
+        """What its handler gets; `now` where others share it."""
         return Work(
             id=self.message_id,
             actor=self.actor,
             conversation=self.conversation,
             queue=self.queue,
-            now=now,
+            now=now or this_moment(),
             transaction=transaction,
             attempt=self.attempt,
             prepared=self.prepared,
@@ -156,6 +154,12 @@ class Delivery:
             self.message = form.model_validate_json(self.raw.body.removeprefix(b"\xef\xbb\xbf"))
         except ValidationError as error:
             raise invalid(error) from None
+
+
+def this_moment() -> datetime:
+    """To the millisecond: not every store keeps more."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def invalid(error: ValidationError) -> Invalid:

@@ -7,7 +7,9 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+import bson
+from bson.codec_options import CodecOptions
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
@@ -20,6 +22,7 @@ from shared.journal_mongo_outbox import documents_of
 from shared.writing import Writing
 
 Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne
+Sent = Write | UpdateMany
 SLOW_SECONDS = 10.0
 """What takes longer than the server lets a transaction live would conflict each time it is repeated."""
 TOO_SLOW = f"its handlers kept the transaction for over {SLOW_SECONDS:g} s; work like that goes before it"
@@ -104,7 +107,8 @@ class MongoTransaction(Writing[tuple[str, type]]):
         self.unsent.clear()
         for (collection, _), writes in self.taken():
             with self.using():
-                await self.database[collection].bulk_write(writes, session=self.session)
+                statements = _together(writes, self.database.codec_options)
+                await self.database[collection].bulk_write(statements, session=self.session)
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         with self.using():
@@ -157,6 +161,36 @@ class MongoTransaction(Writing[tuple[str, type]]):
         if key in self.absent:
             return InsertOne(row)
         return ReplaceOne({"_id": key, "outcome": {"$nin": ENDED}}, row, upsert=True)
+
+
+def _together(writes: Sequence[Write], codec: CodecOptions[Document]) -> Sequence[Sent]:
+    """The same change of several documents, each named by its `_id`, as one statement.
+
+    One by one they cost any server far more. What is done to a document keeps its order.
+    """
+    updates = [write for write in writes if isinstance(write, UpdateOne) and _is_plain(write)]
+    if len(updates) < len(writes):
+        return writes
+    groups: list[tuple[UpdateOne, list[EXACT]]] = []
+    same: dict[bytes, int] = {}
+    last: dict[EXACT, int] = {}
+    for write in updates:
+        id_: EXACT = write._filter["_id"]
+        change = bson.encode({"change": write._doc}, codec_options=codec)
+        if same.get(change, -1) <= last.get(id_, -1):
+            same[change] = len(groups)
+            groups.append((write, []))
+        last[id_] = same[change]
+        groups[same[change]][1].append(id_)
+    return [
+        UpdateMany({"_id": {"$in": ids}}, write._doc) if len(ids) > 1 else write for write, ids in groups
+    ]
+
+
+def _is_plain(write: UpdateOne) -> bool:
+    """Nothing in it but which document, and how that changes."""
+    special = (write._upsert, write._collation, write._array_filters, write._hint, write._sort)
+    return len(write._filter) == 1 and _the_one(write._filter) is not None and not any(special)
 
 
 def _the_one(filter_: Mapping[str, Any]) -> EXACT | None:

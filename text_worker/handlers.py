@@ -100,7 +100,7 @@ async def give_text_up(command: Process, reason: str, work: Work) -> None:
 
 def _fail(job: TextJob, reason: str, work: Work) -> TextJob:
     failed = jobs.failed(job, reason, work.attempt, work.now)
-    TextStore(work).save(failed)
+    TextStore(work).save(job, failed)
     work.say(TextFailed(job=failed))
     return failed
 
@@ -126,8 +126,8 @@ async def _processed(command: Process, work: Work) -> TextJob | None:
         return _fail(job, f"The text cannot be read: {work.prepared}; hand it in again.", work)
 
     done = jobs.done(job, work.attempt, work.now)
-    store.save(done)
-    store.save_report(done.id, work.prepared)
+    store.save(job, done)
+    store.save_report(done, work.prepared)
     work.say(TextProcessed(job=done))
     return done
 
@@ -141,7 +141,7 @@ async def start_text(command: StartText, work: Work) -> TextJob:
         return job
 
     started = jobs.started(job, work.now)
-    store.save(started)
+    store.save(job, started)
     work.say(TextStarted(job=started))
     return started
 
@@ -150,9 +150,10 @@ async def start_text(command: StartText, work: Work) -> TextJob:
 async def cancel_text(command: CancelText, work: Work) -> TextJob:
     """Want it no more."""
     store = TextStore(work)
-    cancelled = jobs.cancelled(await store.get(command.text), work.now)
+    job = await store.get(command.text)
+    cancelled = jobs.cancelled(job, work.now)
 
-    store.save(cancelled)
+    store.save(job, cancelled)
     store.want(cancelled.id, None, cancelled.top)
     work.say(TextCancelled(job=cancelled))
     return cancelled
@@ -162,10 +163,12 @@ async def cancel_text(command: CancelText, work: Work) -> TextJob:
 async def run_text_again(command: RunTextAgain, work: Work) -> TextJob:
     """Send the work once more."""
     store = TextStore(work)
-    again = jobs.run_again(await store.get(command.text))
-    lane = await store.lane_of(await store.get_person(again.id), jobs.FIRST_LANE)
+    job = await store.get(command.text)
+    again = jobs.run_again(job)
+    person = await store.get_person(again.id)
+    lane = await store.lane_of(person, jobs.FIRST_LANE)
 
-    store.save(again, lane=lane)
+    store.save_again(job, again, person, lane)
     store.want(again.id, again.run, again.top)
     work.say(TextSubmitted(job=again))
     work.send(_work_in(lane, again))

@@ -8,7 +8,7 @@ a command that may still come.
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -38,23 +38,36 @@ class TextStore:
 
     def add(self, job: TextJob, content: str | Blob, person: str, lane: str) -> None:
         kept = {"blob": content.model_dump()} if isinstance(content, Blob) else {"text": content}
-        self.transaction.write("jobs", InsertOne(_document(job) | {"person": person, "lane": lane}))
+        place = {"place_of": person} if lane == "first" else {}
+        row = _document(job) | {"person": person, "lane": lane} | place
+        self.transaction.write("jobs", InsertOne(row))
         wanted = {"run": job.run, "top": job.top}
         self.transaction.write("texts", InsertOne({"_id": job.id} | wanted | kept))
 
-    def save(self, job: TextJob, **more: str) -> None:
-        fields = _document(job) | more
-        self.transaction.write("jobs", UpdateOne({"_id": fields.pop("_id")}, {"$set": fields}))
+    def save(self, before: TextJob, job: TextJob) -> None:
+        """What has changed since `before`, as this transaction read it. Who ends gives its place away."""
+        known = _document(before)
+        change: Document = {"$set": {k: v for k, v in _document(job).items() if v != known[k]}}
+        if job.status not in UNDER_WAY:
+            change["$unset"] = {"place_of": ""}
+        self.transaction.write("jobs", UpdateOne({"_id": job.id}, change))
+
+    def save_again(self, before: TextJob, job: TextJob, person: str, lane: str) -> None:
+        """A job that is under way once more, in whichever lane."""
+        self.save(before, job)
+        placed = {"lane": lane} | ({"place_of": person} if lane == "first" else {})
+        self.transaction.write("jobs", UpdateOne({"_id": job.id}, {"$set": placed}))
 
     def want(self, text: UUID, run: int | None, top: int) -> None:
         """Which run is to count the text, if any is."""
         wanted = {"run": run, "top": top}
         self.transaction.write("texts", UpdateOne({"_id": text}, {"$set": wanted}))
 
-    def save_report(self, text: UUID, report: str) -> None:
-        """`report` is JSON, as the counting process made it."""
-        row = {"_id": text, "report": report}
-        self.transaction.write("reports", ReplaceOne({"_id": text}, row, upsert=True))
+    def save_report(self, job: TextJob, report: str) -> None:
+        """`report` is JSON, as the counting process made it. No run before the first has left one."""
+        row = {"_id": job.id, "report": report}
+        replacing = ReplaceOne({"_id": job.id}, row, upsert=True)
+        self.transaction.write("reports", InsertOne(row) if job.run == 1 else replacing)
 
     def remove(self, text: UUID) -> None:
         for collection in ("jobs", "texts", "reports"):
@@ -118,7 +131,7 @@ class TextStore:
         """
         under_way = self.transaction.memory
         if person not in under_way:
-            filter_ = {"person": person, "lane": "first", "status": {"$in": sorted(UNDER_WAY)}}
+            filter_ = {"place_of": person, "status": {"$in": sorted(UNDER_WAY)}}
             under_way[person] = await self.transaction.count("jobs", filter_)
             if under_way[person] < most:
                 turn = UpdateOne({"_id": person}, {"$inc": {"taken": 1}}, upsert=True)
@@ -128,21 +141,14 @@ class TextStore:
         return lane
 
     async def list(self, query: ListTexts) -> TextJobs:
-        """A page. Refuses with `BadCursor`."""
+        """A page, by ids, which are in the order of time. Refuses with `BadCursor`."""
         filter_: Document = {"status": query.status} if query.status else {}
         if query.cursor:
-            created, text = place_in(query.cursor, query)
-            last = datetime.fromisoformat(created)
-            filter_["$or"] = [
-                {"created_at": {"$lt": last}},
-                {"created_at": last, "_id": {"$lt": UUID(text)}},
-            ]
-        order = [("created_at", -1), ("_id", -1)]
-        rows = await self.transaction.find_many("jobs", filter_, sort=order, limit=query.limit + 1)
+            filter_["_id"] = {"$lt": UUID(place_in(query.cursor, query)[-1])}
+        rows = await self.transaction.find_many("jobs", filter_, sort=[("_id", -1)], limit=query.limit + 1)
         items = [_job(row) for row in rows[: query.limit]]
         more = len(rows) > query.limit
-        last_place = [items[-1].created_at, str(items[-1].id)] if more else []
-        return TextJobs(items=items, next_cursor=cursor_at(last_place, query) if more else None)
+        return TextJobs(items=items, next_cursor=cursor_at([str(items[-1].id)], query) if more else None)
 
 
 async def _referred_to(transaction: MongoTransaction, blobs: Collection[str]) -> set[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
 
 from infra.local.servers import Servers
 from shared.journal_mongo_transaction import MongoTransaction
@@ -85,3 +86,44 @@ async def test_what_was_fetched_answers_only_what_asks_for_all_of_it(batch: Mong
 
     assert await batch.find_one("marks", {"_id": 1, "n": 5}) is None
     assert await batch.find_one("marks", {"_id": 1}, projection=["_id"]) == {"_id": 1}
+
+
+def set_n(number: int, n: int) -> UpdateOne:
+    return UpdateOne({"_id": number}, {"$set": {"n": n}})
+
+
+@pytest.mark.parametrize(
+    ("writes", "statements", "read"),
+    [
+        ([set_n(1, 5), set_n(2, 5)], 1, [5, 5]),
+        ([set_n(1, 5), set_n(2, 6)], 2, [5, 6]),
+        ([add_one(1), add_one(1), add_one(2)], 2, [2, 1]),
+        ([set_n(1, 5), set_n(1, 6), set_n(1, 5), set_n(2, 5)], 3, [5, 5]),
+        ([set_n(1, 5), set_n(2, 6), set_n(2, 5), set_n(1, 6)], 3, [6, 5]),
+        ([set_n(1, 5), UpdateOne({"n": 5}, {"$set": {"n": 6}}), set_n(2, 5)], 3, [6, 5]),
+    ],
+    ids=["same", "different", "one twice", "there and back", "crossed", "whatever has five"],
+)
+async def test_the_same_change_of_several_is_one_statement_and_each_keeps_its_order(
+    batch: MongoTransaction,
+    monkeypatch: pytest.MonkeyPatch,
+    writes: list[UpdateOne],
+    statements: int,
+    read: list[int],
+) -> None:
+    sent: list[Any] = []
+    bulk_write = AsyncCollection.bulk_write
+
+    async def noted(self: AsyncCollection[Any], requests: Any, **options: Any) -> Any:
+        sent.extend(requests)
+        return await bulk_write(self, requests, **options)
+
+    monkeypatch.setattr(AsyncCollection, "bulk_write", noted)
+    for write in writes:
+        batch.next_message()
+        batch.write("marks", write)
+
+    found = [await batch.find_one("marks", {"_id": number}) for number in (1, 2)]
+
+    assert [row and row["n"] for row in found] == read
+    assert len(sent) == statements

@@ -30,7 +30,7 @@ from shared.topology import EVENTS_EXCHANGE, Queue, declare_queue, queue_for
 log = logging.getLogger(__name__)
 
 PREFETCH = 128
-PREFETCH_PREPARED = 16
+PREFETCH_PREPARED = 32
 """What takes long is left to whichever process has a place for it."""
 Take = Callable[[Handler, str, Incoming], None]
 

@@ -6,6 +6,7 @@ a defect.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import ModuleType
@@ -54,8 +55,10 @@ class Work:
     blobs: "Blobs | None" = None
     """Where the service keeps what is too large for its store, if it has such."""
     compute: Compute | None = None
+    turn: AbstractAsyncContextManager[None] | None = None
+    """Of those that share a place, who holds it has what is large in memory, and nobody else."""
     send_now: Callable[[Command[Any]], object] | None = None
-    """Both in a prepare beat only. What is sent at once is lost if its process dies: for news alone."""
+    """All three in a prepare beat only. What is sent at once is lost if its process dies: for news alone."""
 
     def send(self, *commands: Command[Any]) -> None:
         """Have something done, in the service's own name: sent after the commit, never without it."""

@@ -25,6 +25,7 @@ from shared.journal import Conflict, Key, StoreAway
 from shared.journal_mongo_documents import ENDED, JOURNAL, Document, id_of, row_of
 from shared.journal_mongo_errors import PROBE_MS, NotYet, look_at, translated
 from shared.journal_mongo_outbox import MongoOutbox
+from shared.journal_mongo_reads import Reads
 from shared.journal_mongo_transaction import TOO_SLOW, MongoTransaction
 
 Step = Callable[[AsyncDatabase[Document]], Awaitable[None]]
@@ -56,6 +57,7 @@ class MongoJournal(MongoOutbox):
             read_concern=ReadConcern("majority"),
         )
         self.left_open: list[Mapping[str, Any]] = []
+        self.reads = Reads(self.database)
         super().__init__(self.database["outbox"])
         self.steps = {**JOURNAL, **steps}
 
@@ -124,7 +126,7 @@ class MongoJournal(MongoOutbox):
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[MongoTransaction]:
-        yield MongoTransaction(self.database, None)
+        yield MongoTransaction(self.database, None, self.reads)
 
     async def probe(self) -> None:
         with translated(), pymongo.timeout(PROBE_MS / 1000):

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
-from uuid import UUID
 
 import bson
 from bson.codec_options import CodecOptions
@@ -19,6 +18,7 @@ from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
 from shared.journal_mongo_documents import ENDED, Document, id_of, row_of
 from shared.journal_mongo_errors import translated
 from shared.journal_mongo_outbox import documents_of
+from shared.journal_mongo_reads import EXACT, Reads
 from shared.writing import Writing
 
 Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne
@@ -27,17 +27,22 @@ SLOW_SECONDS = 10.0
 """What takes longer than the server lets a transaction live would conflict each time it is repeated."""
 TOO_SLOW = f"its handlers kept the transaction for over {SLOW_SECONDS:g} s; work like that goes before it"
 DUPLICATE_KEY = 11000
-EXACT = UUID | str | int
-"""Kinds of `_id` that a filter can mean one document by: anything else may be an expression."""
 
 
 class MongoTransaction(Writing[tuple[str, type]]):
     """What MongoDB stores read and write in; writes are grouped by collection and kind."""
 
-    def __init__(self, database: AsyncDatabase[Document], session: AsyncClientSession | None):
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        session: AsyncClientSession | None,
+        reads: Reads | None = None,
+    ):
+        """`reads` outside of a batch, without a session."""
         super().__init__()
         self.database = database
         self.session = session
+        self.reads = reads
         self.absent: set[str] = set()
         self.unsent: set[tuple[str, EXACT | None]] = set()
         self.fetched: dict[tuple[str, EXACT | None], Document | None] = {}
@@ -87,6 +92,9 @@ class MongoTransaction(Writing[tuple[str, type]]):
         id_ = _the_one(filter_)
         if not options and len(filter_) == 1 and (collection, id_) in self.fetched:
             return self.fetched[collection, id_]
+        if self.reads and id_ is not None and not options and len(filter_) == 1:
+            with self.using():
+                return await self.reads.find(collection, id_)
         if id_ is None or not self.unsent.isdisjoint(((collection, id_), (collection, None))):
             await self.flush()
         with self.using():
@@ -182,9 +190,7 @@ def _together(writes: Sequence[Write], codec: CodecOptions[Document]) -> Sequenc
             groups.append((write, []))
         last[id_] = same[change]
         groups[same[change]][1].append(id_)
-    return [
-        UpdateMany({"_id": {"$in": ids}}, write._doc) if len(ids) > 1 else write for write, ids in groups
-    ]
+    return [UpdateMany({"_id": {"$in": ids}}, write._doc) if len(ids) > 1 else write for write, ids in groups]
 
 
 def _is_plain(write: UpdateOne) -> bool:

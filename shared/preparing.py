@@ -1,22 +1,16 @@
 """The prepare beat: what takes long is done before the transaction, in processes beside this one.
 
-A place does one beat at a time, in a process of its own, so that one that dies is the fault of exactly one
-message. Bulk gets half of the places while others wait. What a crash of THIS process brings back goes first,
-and each such start is noted; what had been noted before, and so may have killed its worker, is prepared and
-settled with no other beat beside it. A start whose process lives is taken back.
+A place is one process (`shared/places.py`). What is quick shares it: its beats read, compute and come to
+the batches together. Bulk gets half of the places while others wait. What a crash of THIS process brings back
+goes first, and each such start is noted; what had been noted before, and so may have killed its worker, is
+prepared and settled with no other beat beside it. A start whose process lives is taken back.
 """
 
 import asyncio
 import logging
-import multiprocessing
-import os
 import random
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -24,6 +18,7 @@ from shared.batch import FALSE_ALARMS, Batches
 from shared.delivery import Delivery
 from shared.journal import Conflict, Journal, StoreAway
 from shared.messages import Invalid, Refusal
+from shared.places import Place
 from shared.starts import until_back
 
 log = logging.getLogger(__name__)
@@ -31,71 +26,11 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS = 2.0
 
 
-class Killed(Exception):
-    """The process that computed for a message died of it."""
-
-
-class Place:
-    """A process that computes one thing at a time, made anew when it dies."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.pool = self._process()
-        self.runs = False
-
-    def _process(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # a fork would share connections and threads' locks
-        return ProcessPoolExecutor(1, context, initializer=_live_as_long_as_the_parent)
-
-    async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Twice where need be: the first process may have died before, and of something else."""
-        loop = asyncio.get_running_loop()
-        for _ in range(2):
-            pool = self.pool
-            try:
-                if not self.runs:  # a loaded machine's slow start is nobody's computing
-                    await loop.run_in_executor(pool, int)
-                    self.runs = True
-                async with asyncio.timeout(self.seconds) as limit:
-                    return await loop.run_in_executor(pool, function, *arguments)
-            except BrokenProcessPool:
-                if pool is not self.pool:
-                    raise asyncio.CancelledError from None  # whom it was for has been interrupted
-                self.renew()
-            except TimeoutError:
-                if not limit.expired():
-                    raise  # the function's own
-                self.renew()
-                raise TimeoutError(f"it computed for more than {self.seconds:g} s") from None
-        raise Killed("the process that worked on it died each time")
-
-    def renew(self) -> None:
-        """End its process, whatever that computes. The next one starts when there is something to compute."""
-        for process in (getattr(self.pool, "_processes", None) or {}).values():
-            process.kill()
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        self.pool = self._process()
-        self.runs = False
-
-
-def _live_as_long_as_the_parent() -> None:
-    """A pool's process would wait for work for ever after a SIGKILL of the one that gives it.
-
-    A Ctrl-C in the terminal reaches it too, and is the parent's to answer: it finishes what is under way.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 class Preparing:
-    """Runs prepare beats, and gives what is prepared to the batches. One computes for `seconds` at most."""
+    """Runs prepare beats, and gives what is prepared to the batches. One computes for `seconds` at most.
+
+    `running`: the first of the deliveries that share a place, by the task of all.
+    """
 
     def __init__(self, places: int, seconds: float, journal: Journal, batches: Batches):
         self.places = [Place(seconds) for _ in range(places)]
@@ -134,7 +69,8 @@ class Preparing:
     def _start(self) -> None:
         while self.free and not self.stopping and (delivery := self._next()):
             place = self.free.pop()
-            task = asyncio.create_task(self._run(delivery, place), name=f"preparing {delivery.message_id}")
+            group = [delivery, *self._others(delivery, place.width - 1)]
+            task = asyncio.create_task(self._run_all(group, place), name=f"preparing {delivery.message_id}")
             self.running[task] = delivery
             task.add_done_callback(lambda task, place=place: self._ended(task, place))  # type: ignore[misc]
 
@@ -155,6 +91,20 @@ class Preparing:
         if self.bulk and (not self.first or in_bulk < self.half):
             return self.bulk.popleft()
         return self.first.popleft() if self.first else None
+
+    def _others(self, delivery: Delivery, most: int) -> list[Delivery]:
+        """What shares its place: of its lane, its fair share, and what would come again with it."""
+        lane = self.bulk if delivery.handler.bulk else self.first
+        fair = (len(lane) - len(self.free)) // (len(self.free) + 1)
+        others: list[Delivery] = []
+        while not delivery.raw.redelivered and len(others) < min(most, fair):
+            if lane[0].channel is not delivery.channel:
+                break
+            others.append(lane.popleft())
+        return others
+
+    async def _run_all(self, group: Sequence[Delivery], place: Place) -> None:
+        await asyncio.gather(*(self._run(delivery, place) for delivery in group))
 
     async def _run(self, delivery: Delivery, place: Place) -> None:
         try:
@@ -219,7 +169,7 @@ class Preparing:
                 await reading.aclose()  # the batches need the connection meanwhile
                 return await place.compute(function, *arguments)
 
-            work.compute = compute
+            work.compute, work.turn = compute, place.turn
             work.send_now = lambda command: self.batches.outbox.send([delivery.saying(command)])
             return await delivery.handler.prepare(delivery.message, work)
 

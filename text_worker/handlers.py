@@ -63,27 +63,30 @@ def _work_in(lane: str, job: TextJob) -> Process:
 
 async def count_words(command: Process, work: Work) -> str | BlobLost | None:
     """Count, in another process; None where nobody wants it any more. Says when it takes long."""
-    assert work.compute and work.send_now
+    assert work.turn and work.blobs
     wanted = await TextStore(work).find_wanted(command.text, command.run)
     if wanted is None:
         return None
 
     content, top = wanted
+    if isinstance(content, str):
+        return await _counted(content, command, top, work)
+    async with work.turn:
+        try:
+            text = (await work.blobs.get(content)).decode()
+        except BlobLost as lost:
+            return lost  # no later attempt would find it
+        return await _counted(text, command, top, work)
+
+
+async def _counted(text: str, command: Process, top: int, work: Work) -> str:
+    assert work.compute and work.send_now
+    start = StartText(text=command.text, run=command.run)
+    later = asyncio.get_running_loop().call_later(SLOW_SECONDS, work.send_now, start)
     try:
-        text = await _read(content, work)
-    except BlobLost as lost:
-        return lost  # no later attempt would find it
-    counting = asyncio.ensure_future(work.compute(report_on, text, top))
-    done, _ = await asyncio.wait([counting], timeout=SLOW_SECONDS)
-    if not done:
-        work.send_now(StartText(text=command.text, run=command.run))
-    return str(await counting)
-
-
-async def _read(content: str | Blob, work: Work) -> str:
-    """Where it is needed, so that as many texts are in memory as there are places."""
-    assert work.blobs
-    return (await work.blobs.get(content)).decode() if isinstance(content, Blob) else content
+        return str(await work.compute(report_on, text, top))
+    finally:
+        later.cancel()
 
 
 async def read_jobs(commands: Sequence[Process], work: Work) -> None:

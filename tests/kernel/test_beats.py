@@ -17,7 +17,8 @@ from shared.delivery import Delivery, Unsettled
 from shared.handling import Handler, Work
 from shared.journal import Conflict, Journal
 from shared.journal_postgresql import PostgresqlJournal
-from shared.preparing import Place, Preparing
+from shared.places import Place
+from shared.preparing import Preparing
 from tests.kernel.test_journal import MIGRATIONS, a_journal
 from tests.system import eventually
 from tests.toy_service.contracts import WorkOut
@@ -211,7 +212,7 @@ async def test_a_beat_that_computes_holds_no_connection(servers: Servers) -> Non
         await journal.probe()
         return "computed"
 
-    place: Any = SimpleNamespace(compute=others_work)
+    place: Any = SimpleNamespace(compute=others_work, turn=None)
     command = delivery(Channel(), read_and_compute)
     command.read()
     assert await made._prepared(command, place) == "computed"

@@ -18,9 +18,11 @@ from tests.system import Replica, System, eventually
 TOY = "tests.toy_service"
 
 
-def waiting(*, bulk: bool = False, redelivered: bool = False, suspect: bool = False) -> Any:
-    raw = SimpleNamespace(redelivered=redelivered)
-    return SimpleNamespace(handler=SimpleNamespace(bulk=bulk), raw=raw, suspect=suspect)
+def waiting(
+    *, bulk: bool = False, redelivered: bool = False, suspect: bool = False, channel: str = "one"
+) -> Any:
+    raw, handler = SimpleNamespace(redelivered=redelivered), SimpleNamespace(bulk=bulk)
+    return SimpleNamespace(handler=handler, raw=raw, suspect=suspect, channel=channel)
 
 
 def preparing(
@@ -70,6 +72,35 @@ def test_what_may_have_killed_its_worker_has_nothing_beside_it() -> None:
     assert given_places(preparing(first=9, bulk=9, suspects=9)) == ["suspect"]
     assert given_places(preparing(waiting(), first=9, suspects=9)) == []
     assert given_places(preparing(suspect, first=9, bulk=9, returned=9)) == []
+
+
+@pytest.mark.parametrize(
+    ("waits", "free", "most", "shares"), [(10, 2, 16, 2), (10, 0, 16, 9), (10, 0, 4, 4), (2, 1, 16, 0)]
+)
+def test_what_shares_a_place_is_its_fair_part_of_its_lane(
+    waits: int, free: int, most: int, shares: int
+) -> None:
+    made = preparing(first=waits)
+    made.free = [SimpleNamespace()] * free  # type: ignore[list-item]
+    begins = made._next()
+    assert begins
+
+    others = made._others(begins, most)
+
+    assert (len(others), len(made.first)) == (shares, waits - 1 - shares)
+
+
+def test_what_would_come_again_without_it_does_not_share_a_place() -> None:
+    made = preparing(first=2)
+    made.first.extend([waiting(channel="another"), waiting()])
+    begins = made._next()
+    assert begins
+    assert len(made._others(begins, 16)) == 1
+
+    made = preparing(first=2, returned=1)
+    begins = made._next()
+    assert begins and begins.raw.redelivered
+    assert made._others(begins, 16) == []
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from shared.journal import Conflict, Key, StoreAway
-from shared.journal_mongo_documents import ENDED, JOURNAL, Document, id_of, row_of
+from shared.journal_mongo_documents import ENDED, JOURNAL, LISTED, Document, id_of, listed, row_of
 from shared.journal_mongo_errors import PROBE_MS, NotYet, look_at, translated
 from shared.journal_mongo_outbox import MongoOutbox
 from shared.journal_mongo_reads import Reads
@@ -161,18 +161,23 @@ class MongoJournal(MongoOutbox):
         try:
             async with self.transaction() as transaction:
                 with transaction.using():
-                    inbox = self.database["inbox"]
+                    inbox, ages = self.database["inbox"], self.database["ages"]
                     await inbox.update_one(filter_, update, upsert=True, session=transaction.session)
+                    age = listed([row["_id"]], row["noted_at"])
+                    await ages.insert_one(age, session=transaction.session)
         except DuplicateKeyError:
             return False
         return True
 
     async def purge(self, keep: timedelta) -> None:
-        inbox = self.database["inbox"]
+        inbox, ages = self.database["inbox"], self.database["ages"]
         old = {"noted_at": {"$lt": datetime.now(UTC) - keep}}
         with translated():
-            while rows := await inbox.find(old, {"_id": 1}).limit(1000).to_list():
-                await inbox.delete_many({"_id": {"$in": [row["_id"] for row in rows]}} | old)
+            while lists := await ages.find(old).limit(20).to_list():
+                rows = [row for one in lists for row in one["rows"]]
+                for at in range(0, len(rows), LISTED):  # who was noted again is listed again
+                    await inbox.delete_many({"_id": {"$in": rows[at : at + LISTED]}} | old)
+                await ages.delete_many({"_id": {"$in": [one["_id"] for one in lists]}})
 
 
 async def _taken(migrations: AsyncCollection[Document], now: datetime) -> bool:

@@ -1,14 +1,18 @@
 """The kernel's collections in a MongoDB service's database, and the form of what they hold."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
 from shared.journal import Key
+from shared.messages import new_id
 
 Document = dict[str, Any]
 ENDED = ["done", "refused"]
+LISTED = 100
+"""Rows listed, or asked for, at a time: SecantusDB compares each it finds with each it is asked for."""
 
 
 def id_of(key: Key) -> str:
@@ -50,5 +54,26 @@ async def drop_outbox_indexes(database: AsyncDatabase[Document]) -> None:
     await database["outbox"].drop_indexes()
 
 
-JOURNAL = {"0000 journal": create_journal, "0001 outbox": drop_outbox_indexes}
+def listed(ids: Sequence[str], now: datetime) -> Document:
+    """Which rows of the inbox were noted at a time: one document a batch, instead of an index of all rows."""
+    return {"_id": new_id(), "noted_at": now, "rows": list(ids)}
+
+
+async def list_by_age(database: AsyncDatabase[Document]) -> None:
+    """What another process of before writes meanwhile is listed nowhere, and stays."""
+    inbox, ages = database["inbox"], database["ages"]
+    await ages.create_index("noted_at")
+    if "noted_at_1" not in await inbox.index_information():
+        return
+    found = inbox.find({}, {"noted_at": 1})
+    while rows := await found.to_list(LISTED):
+        await ages.insert_one(listed([row["_id"] for row in rows], max(row["noted_at"] for row in rows)))
+    await inbox.drop_index("noted_at_1")
+
+
+JOURNAL = {
+    "0000 journal": create_journal,
+    "0001 outbox": drop_outbox_indexes,
+    "0002 ages": list_by_age,
+}
 """The kernel's own steps of `migrate`."""

@@ -5,7 +5,7 @@ remembers what it has said and not yet heard to have arrived; after a crash all 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from shared.messages import new_id
 MOST_BYTES = 4 * 1024 * 1024
 """Of events in a document, unless a single one is larger. MongoDB's documents may have 16 MiB."""
 BESIDES_THE_BODY = 1024
+FIELDS = [field.name for field in fields(Said)]
 MOST_STRANDED = 500
 MOST_REMEMBERED = 1000
 """Documents. What is forgotten is sent once more before it is cleared, with the same message ids."""
@@ -47,7 +48,7 @@ def _document_of(said: Sequence[Said], now: datetime) -> Document:
         "events": len(said),
         "said_at": min(one.said_at for one in said),
         "sent_at": now,
-        "said": [asdict(one) for one in said],
+        "said": [{name: getattr(one, name) for name in FIELDS} for one in said],
     }
 
 
@@ -66,13 +67,13 @@ class MongoOutbox:
         self.rows = rows
         self.awaited: dict[UUID, set[UUID]] = {}
 
-    def remember(self, row: Document) -> list[Said]:
+    def remember(self, row: Document) -> set[UUID]:
         """What of a document is not known to have arrived; from now on it is cleared when all has."""
-        said = said_in(row)
-        awaited = self.awaited.setdefault(row["_id"], {one.id for one in said})
+        said = {one["id"] for one in row["said"]} if "said" in row else {row["_id"]}
+        awaited = self.awaited.setdefault(row["_id"], said)
         if len(self.awaited) > MOST_REMEMBERED:
             del self.awaited[next(iter(self.awaited))]
-        return [one for one in said if one.id in awaited]
+        return awaited
 
     async def clear(self, ids: Sequence[UUID]) -> None:
         """To be repeated where it fails."""
@@ -98,7 +99,14 @@ class MongoOutbox:
                         break
             mine = {"_id": {"$in": [row["_id"] for row in rows]}}
             await self.rows.update_many(mine, {"$set": {"sent_at": now}})
-        return sorted((one for row in rows for one in self.remember(row)), key=lambda one: one.id)
+        late = (
+            one
+            for row in rows
+            for awaited in [self.remember(row)]
+            for one in said_in(row)
+            if one.id in awaited
+        )
+        return sorted(late, key=lambda one: one.id)
 
     async def backlog(self) -> tuple[int, float]:
         with translated():

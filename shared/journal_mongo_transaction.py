@@ -15,7 +15,7 @@ from pymongo.errors import BulkWriteError
 
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
-from shared.journal_mongo_documents import ENDED, Document, id_of, row_of
+from shared.journal_mongo_documents import ENDED, Document, id_of, listed, row_of
 from shared.journal_mongo_errors import translated
 from shared.journal_mongo_outbox import documents_of
 from shared.journal_mongo_reads import EXACT, Reads
@@ -149,6 +149,8 @@ class MongoTransaction(Writing[tuple[str, type]]):
                     rows = [self._ending(one, now) for one in settled]
                     self.absent.difference_update(id_of((one.queue, one.message_id)) for one in settled)
                     await self.database["inbox"].bulk_write(rows, session=self.session)
+                    age = listed([id_of((one.queue, one.message_id)) for one in settled], now)
+                    await self.database["ages"].insert_one(age, session=self.session)
                 if said:
                     self.said = list(documents_of(said, now))
                     await self.database["outbox"].insert_many(self.said, session=self.session)

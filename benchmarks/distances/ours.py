@@ -23,14 +23,19 @@ def network_of(size: int) -> tuple[Network, Place]:
     for number in range(STORAGES * size):
         network.add_place(uuid4(), f"storage {number}", CAPACITY)
     network.add_place(uuid4(), "organization", {})
+    organization = network.places[-1]
     for start, end, metres, two_way in roads(size):
         network.add_road(network.places[start], network.places[end], metres, two_way=two_way)
-    return network, network.places[-1]
+    network.add_place(uuid4(), "another organization", {})
+    find_distances(
+        network, network.places[-1]
+    )  # puts the ways in order, as SciPy's matrix is made beforehand
+    return network, organization
 
 
 def find_distances(network: Network, organization: Place) -> None:
     """All of them are known when the first is told."""
-    next(network.nearest_storages(organization))
+    next(network.nearest_storages(organization), None)
 
 
 def cold(network: Network, organization: Place, times: int) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
-from math import inf
+from math import isinf
 from uuid import UUID
 
 from shared.contracts.waste.network import (
@@ -20,7 +20,7 @@ from shared.contracts.waste.network import (
     RoadToItself,
     UnknownKind,
 )
-from waste_service.domain.distance import distances
+from waste_service.domain.distance import Distances, Ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,8 @@ class Network:
         self.by_id: dict[UUID, Place] = {}
         self._by_name: dict[str, Place] = {}
         self._roads: set[tuple[int, int]] = set()
-        self._exits: list[tuple[tuple[int, int], ...]] = []
-        self._entries: list[tuple[tuple[int, int], ...]] = []
-        self._distances: dict[int, dict[int, int]] = {}
+        self._ways = Ways()
+        self._distances: dict[int, Distances] = {}
 
     def copy(self) -> "Network":
         twin = Network()
@@ -70,8 +69,7 @@ class Network:
         twin.by_id = self.by_id.copy()
         twin._by_name = self._by_name.copy()
         twin._roads = self._roads.copy()
-        twin._exits = self._exits.copy()
-        twin._entries = self._entries.copy()
+        twin._ways = self._ways.copy()
         twin._distances = self._distances.copy()
         return twin
 
@@ -117,8 +115,6 @@ class Network:
     def add_place(self, identity: UUID, name: str, capacity: Mapping[str, Decimal]) -> None:
         place = Place(len(self.places), identity, name, capacity)
         self.places.append(place)
-        self._exits.append(())
-        self._entries.append(())
         self.by_id[identity] = place
         self._by_name[name] = place
 
@@ -131,31 +127,33 @@ class Network:
         self._roads.add((start, end))
         if not destination.is_storage:  # nobody's waste goes to an organization or through it
             return
-        self._exits[start] += ((end, metres),)
-        self._entries[end] += ((start, metres),)
-        for organization, reached in list(self._distances.items()):
-            if start in reached and reached[start] + metres < reached.get(end, inf):
+        self._ways.add(start, end, metres)
+        for organization, known in list(self._distances.items()):
+            if known.to(start) + metres < known.to(end):
                 del self._distances[organization]
 
     def nearest_storages(self, organization: Place) -> Iterator[tuple[Place, int]]:
         """The storages in reach with their distance in metres, nearest first, ties by registration."""
-        for number, metres in islice(self._reached_from(organization).items(), 1, None):
+        for number, metres in islice(self._distances_from(organization), 1, None):
             yield self.places[number], metres
 
     def storages_out_of_reach(self, organization: Place) -> Iterator[Place]:
-        reached = self._reached_from(organization)
-        return (place for place in self.places if place.is_storage and place.number not in reached)
+        known = self._distances_from(organization)
+        return (place for place in self.places if place.is_storage and isinf(known.to(place.number)))
 
     def storages_from(self, storage: Place) -> Iterator[Place]:
         """The storage, and those that can be reached from it."""
-        return (self.places[number] for number in distances(self._exits, storage.number))
+        return (self.places[number] for number in self._reach(storage))
 
     def organizations_to(self, place: Place) -> set[UUID]:
         """The organizations from which the place can be reached, and the place if it is one itself."""
-        before = (self.places[number] for number in distances(self._entries, place.number))
+        before = (self.places[number] for number in self._reach(place, backwards=True))
         return {each.id for each in before if not each.is_storage}
 
-    def _reached_from(self, organization: Place) -> dict[int, int]:
+    def _distances_from(self, organization: Place) -> Distances:
         if organization.number not in self._distances:
-            self._distances[organization.number] = distances(self._exits, organization.number)
+            self._distances[organization.number] = self._ways.distances(organization.number, len(self.places))
         return self._distances[organization.number]
+
+    def _reach(self, place: Place, *, backwards: bool = False) -> Iterable[int]:
+        return self._ways.distances(place.number, len(self.places), backwards=backwards).order

@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test faults check format bench examples demo demo-texts events desk story topology
+.PHONY: help run up down status logs clean-data test faults check format bench examples demo demo-texts events desk story topology secrets compose-test upgrade backup restore
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -62,3 +62,18 @@ story: ## what happened to a message, operation or resource: make story ID=/task
 
 topology: ## what the contracts declare against what the broker has; to mend a queue: make topology MIGRATE=queue
 	$(conveyor) topology $(if $(MIGRATE),--migrate $(MIGRATE)) $(if $(JSON),--json)
+
+secrets: ## make what docker-compose.yml reads: passwords, addresses, RabbitMQ's definitions
+	$(conveyor) secrets $(ARGS)
+
+compose-test: ## build the images and prove docker-compose.yml on an engine; part: make compose-test ARGS="-k kills"
+	$(conveyor) compose-test $(ARGS)
+
+upgrade: ## containers: newer images in place of what runs, without stopping
+	$(conveyor) upgrade
+
+backup: ## containers: keep all stores at one moment: make backup TO=folder
+	$(conveyor) backup '$(TO)'
+
+restore: ## containers: have back what was kept: make restore FROM=folder
+	$(conveyor) restore '$(FROM)'

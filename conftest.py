@@ -1,5 +1,6 @@
 """Real servers for all tests, started once, for the tests alone."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from infra.local.problems import Problem
 from infra.local.servers import Servers, mongodb_kind, start_test_servers
 from infra.local.system import CONVEYOR
 from shared.messages import EVENTS, REQUESTS
+from tests.compose.composed import NAMED_BY, Composed, ComposedSystem
 from tests.system import Replica, System
 
 
@@ -55,9 +57,15 @@ def store() -> str:
 
 
 @pytest.fixture(scope="module")
-async def system(servers: Servers, folder: Path, store: str) -> AsyncIterator[System]:
-    """Databases and a virtual host of a module's own; the processes are the test's to start."""
-    system = System(servers, folder, store)
+async def system(request: pytest.FixtureRequest, folder: Path, store: str) -> AsyncIterator[System]:
+    """Databases and a virtual host of a module's own; the processes are the test's to start.
+
+    `make compose-test` has the same tests use what runs in its containers.
+    """
+    if composed := os.environ.get(NAMED_BY):
+        yield ComposedSystem(Composed.told(composed))
+        return
+    system = System(request.getfixturevalue("servers"), folder, store)
     await system.create()
     yield system
     await system.stop()

@@ -17,7 +17,6 @@ class GatewaySettings(ProcessSettings):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
-    http_port: int = Field(8000, ge=1, le=65_535)
     secret: SecretStr = Field(default_factory=lambda: SecretStr(token_hex()))
     """Signs operations; the same for all replicas, and kept, or operations end with the process."""
     valkey_url: str = shared_setting("VALKEY_URL", "", "^((valkey|redis)s?://.+)?$")

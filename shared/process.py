@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import uvloop
@@ -25,25 +26,40 @@ from shared.telemetry import start_logging
 log = logging.getLogger(__name__)
 
 
-def shared_setting(name: str, default: str, pattern: str | None = None) -> Any:
+SECRETS = Path("/run/secrets")
+"""Where containers find settings that are secret: a file each, named like the variable."""
+
+
+def given(name: str) -> str | None:
+    """What the environment says, else the file of secrets of that name (in small letters, if need be)."""
+    for file in (SECRETS / name, SECRETS / name.lower()):
+        if name not in os.environ and file.is_file():
+            return file.read_text().strip()
+    return os.environ.get(name)
+
+
+def shared_setting(name: str, default: str, pattern: str | None = None, **limits: Any) -> Any:
     """A setting that processes share, unless one has its own under its prefix."""
-    found = lambda: os.environ.get(name, default)  # noqa: E731
-    return Field(default_factory=found, pattern=pattern, json_schema_extra={"shared": True})
+    found = lambda: default if (value := given(name)) is None else value  # noqa: E731
+    about: Any = {"shared": True, "default": default}
+    return Field(default_factory=found, pattern=pattern, json_schema_extra=about, **limits)
 
 
 class ProcessSettings(BaseSettings):
     """Settings of any process; a subclass gives the prefix, e.g. `TASK_`.
 
-    `RABBITMQ_URL`, `LOG_LEVEL` and `LOG_FORMAT` without a prefix count for all processes.
+    `RABBITMQ_URL`, `LOG_LEVEL`, `HTTP_HOST` and others without a prefix count for all processes.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file=".env", secrets_dir=SECRETS if SECRETS.is_dir() else None, extra="ignore"
+    )
 
     rabbitmq_url: str = shared_setting("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
     log_level: str = shared_setting("LOG_LEVEL", "info", "(?i)^(debug|info|warning|error|critical)$")
     log_format: Literal["json", "text"] = shared_setting("LOG_FORMAT", "json")
-    http_host: str = "127.0.0.1"
-    http_port: int = Field(8000, ge=1, le=65_535)
+    http_host: str = shared_setting("HTTP_HOST", "127.0.0.1")
+    http_port: int = shared_setting("HTTP_PORT", "8000", ge=1, le=65_535)
     grace_seconds: float = Field(7.0, ge=0, le=3600)
 
     @classmethod

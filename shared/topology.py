@@ -24,6 +24,7 @@ from shared.amqp.errors import AmqpError, PreconditionFailed
 from shared.amqp.fields import Table
 from shared.amqp.link import hosts
 from shared.messages import EVENTS, REQUESTS, Command, Event, Query, Request
+from shared.process import given
 
 EVENTS_EXCHANGE = "events"
 RETURNS = "returns"
@@ -189,7 +190,7 @@ def load_contracts() -> None:
 
 async def main() -> None:
     load_contracts()
-    url = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
+    url = given("RABBITMQ_URL") or "amqp://guest:guest@127.0.0.1:5672/"
     recent = os.environ.get("EVENTS_RECENT", "on") == "on"
     connection = await _any_of(hosts(url))
     try:

@@ -5,6 +5,7 @@ import re
 from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
+from shared.process import shared_setting
 from shared.service import ServiceSettings
 
 STORES = re.compile(r"postgres(ql)?(\+asyncpg)?://.*|sqlite(\+aiosqlite)?://(/(?!file:)[^?]+)?")
@@ -16,7 +17,7 @@ class TaskSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="TASK_")
 
     database_url: str = "postgresql://task_service@127.0.0.1:5432/task_service"
-    http_port: int = 8001
+    http_port: int = shared_setting("HTTP_PORT", "8001", ge=1, le=65_535)
 
     @field_validator("database_url")
     @classmethod

@@ -95,7 +95,7 @@ def test_a_service_is_known_wherever_services_are_listed(service: str) -> None:
     name, owner = map(ast.literal_eval, named)
     assert name == service
     assert owners <= {owner}, "main.py: whose queues it hears"
-    assert service in {one.name for one in CONVEYOR.services}, "infra/local/system.py"
+    assert (service, owner) in {(one.name, one.owner) for one in CONVEYOR.services}, "infra/local/system.py"
     assert service in project["dependency-groups"], "pyproject.toml: its own dependencies"
     assert {"include-group": service} in project["dependency-groups"]["dev"], "pyproject.toml: dev"
     assert service in project["tool"]["pytest"]["ini_options"]["testpaths"], "pyproject.toml: testpaths"

@@ -18,7 +18,7 @@ class TextSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="TEXT_")
 
     database_url: str = "mongodb://127.0.0.1:27017/text_worker"
-    http_port: int = 8003
+    http_port: int = shared_setting("HTTP_PORT", "8003", ge=1, le=65_535)
     retry_seconds: tuple[int, ...] = (1, 10)
     """What is wrong with a text is wrong with it later too."""
 

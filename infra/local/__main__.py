@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from infra.containers import running as containers
 from infra.local import background, following, requirements, screen
 from infra.local.clone import Clone, wished_environment
 from infra.local.passwords import private_folder
@@ -64,6 +65,7 @@ def check() -> int:
         ["-m", "ruff", "check", "."],
         ["-m", "ruff", "format", "--check", "."],
         ["-m", "mypy", "."],
+        ["-m", "infra.containers.compose_check"],
     ]
     if _has_import_rules():
         commands.append(["-c", "from importlinter.cli import lint_imports_command as check; check()"])
@@ -87,14 +89,31 @@ def _python(*arguments: str) -> int:
 
 def against_what_runs(module: str, arguments: list[str]) -> None:
     """Become a program that talks to the running system."""
-    if not CLONE.runs():
+    addresses = _running()
+    if not addresses:
         raise Problem(background.NOTHING_RUNS)
-    _become(["-m", module, *arguments], CLONE.addresses())
+    _become(["-m", module, *arguments], addresses)
+
+
+def _running() -> dict[str, str]:
+    """The addresses of what runs here, as processes or in containers; none where nothing does."""
+    return CLONE.addresses() if CLONE.runs() else containers.addresses(CLONE)
 
 
 def topology(arguments: list[str]) -> None:
     """Become the program that looks at the broker: the one that runs here, else the one that was given."""
-    _become(["-m", "infra.topology_check", *arguments], CLONE.addresses() if CLONE.runs() else CLONE.given())
+    given = CLONE.given()
+    chosen = given if given.get("RABBITMQ_URL") and not CLONE.runs() else _running() or given
+    _become(["-m", "infra.topology_check", *arguments], chosen)
+
+
+def desk(arguments: list[str]) -> int:
+    """Work with what failed, wherever the desk is."""
+    arguments = arguments or ["groups"]
+    if not CLONE.runs() and containers.addresses(CLONE):
+        return containers.desk(CLONE, arguments)
+    against_what_runs("desk_service", arguments)
+    return 0
 
 
 def story(arguments: list[str]) -> None:
@@ -104,7 +123,9 @@ def story(arguments: list[str]) -> None:
         raise Problem(
             "Which story? Say the id of a message, an operation or a resource: make story ID=/tasks/…"
         )
-    _become(["-m", "infra.story", "--logs", str(CLONE.logs), *options, "--", given])
+    in_containers = not CLONE.runs() and containers.addresses(CLONE)
+    logs = containers.logs(CLONE) if in_containers else CLONE.logs
+    _become(["-m", "infra.story", "--logs", str(logs), *options, "--", given])
 
 
 def _become(arguments: list[str], settings: dict[str, str] | None = None) -> None:
@@ -127,12 +148,17 @@ def main(verb: str, arguments: list[str]) -> int:
         "bench": lambda: _become(["-m", "benchmarks", *arguments]),
         "check": check,
         "format": format_code,
+        "compose-test": lambda: _become(["-m", "tests.compose", *arguments]),
+        "upgrade": lambda: _become(["-m", "infra.containers.upgrade"]),
+        "backup": lambda: _become(["-m", "infra.containers.backup", "backup", *arguments]),
+        "restore": lambda: _become(["-m", "infra.containers.backup", "restore", *arguments]),
+        "secrets": lambda: _become(["-m", "infra.containers.secrets", *arguments]),
         "examples": lambda: _become(["-m", "infra.examples"]),
         "demo": lambda: against_what_runs("infra.demo_waste", arguments),
         "demo-texts": lambda: against_what_runs("infra.demo_texts", arguments),
         "story": lambda: story(arguments),
         "topology": lambda: topology(arguments),
-        "desk": lambda: against_what_runs("desk_service", arguments or ["groups"]),
+        "desk": lambda: desk(arguments),
         "events": lambda: against_what_runs("infra.events", arguments),
     }
     if verb not in verbs:

@@ -40,15 +40,11 @@ class Clone:
 
     def addresses(self) -> dict[str, str]:
         """Every address of what runs here."""
-        found = read_assignments(self.home / "addresses.env")
-        return {name: value for name, value in found.items() if name != OURS}
+        return read_addresses(self.home / "addresses.env")
 
     def write_addresses(self, addresses: dict[str, str]) -> None:
         """Readable by the owner alone, and by a shell: `. .conveyor/addresses.env`."""
-        lines = [f"{name}={shlex.quote(value)}\n" for name, value in addresses.items()]
-        wished = wished_environment().items()
-        ours = ",".join(_digest(*one) for one in addresses.items() if one not in wished)
-        write_private(self.home / "addresses.env", "".join([*lines, f"export {OURS}={ours}\n"]))
+        write_addresses(self.home / "addresses.env", addresses)
 
     def state(self) -> dict[str, Any]:
         """What the runner last said of itself and its processes; empty when it never ran."""
@@ -84,6 +80,19 @@ class Clone:
         except BlockingIOError:
             return True
         return False
+
+
+def write_addresses(path: Path, addresses: dict[str, str]) -> None:
+    """Addresses as assignments that a shell loads, and that are no wish of whoever has loaded them."""
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in addresses.items()]
+    wished = wished_environment().items()
+    ours = ",".join(_digest(*one) for one in addresses.items() if one not in wished)
+    write_private(path, "".join([*lines, f"export {OURS}={ours}\n"]))
+
+
+def read_addresses(path: Path) -> dict[str, str]:
+    """What `write_addresses` has written there; nothing where it has not."""
+    return {name: value for name, value in read_assignments(path).items() if name != OURS}
 
 
 def wished_environment() -> dict[str, str]:

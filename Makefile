@@ -30,7 +30,7 @@ clean-data: ## remove all data of the servers, after asking
 faults: ## break everything on real servers, which takes long; some: make faults ONLY=sigkill SEED=1 BROKER=4
 	$(conveyor) faults $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER))
 
-test: ## all tests, against servers of their own; some: make test ARGS="-k waste"
+test: ## all tests, against servers of their own; some: make test ARGS="-k waste"; in containers: SERVERS=containers
 	$(conveyor) test $(ARGS)
 
 check: ## ruff, mypy and the import rules; changes nothing

@@ -1,6 +1,6 @@
 # Every target first makes .venv equal to requirements.lock (a moment when it already is), then does its work.
 .DEFAULT_GOAL := help
-.PHONY: help run up down status logs clean-data test faults check format bench examples demo demo-texts events desk story topology secrets compose-test upgrade backup restore
+.PHONY: help run up down status logs clean-data test faults check format bench examples demo demo-texts events desk story topology secrets compose-test upgrade backup restore settings
 
 conveyor = @command -v python3 >/dev/null || { echo "Conveyor needs Python 3.11 or newer: install python3."; exit 1; }; \
 	exec python3 infra/local/bootstrap.py
@@ -30,7 +30,7 @@ clean-data: ## remove all data of the servers, after asking
 faults: ## break everything on real servers, which takes long; some: make faults ONLY=sigkill SEED=1 BROKER=4
 	$(conveyor) faults $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER))
 
-test: ## all tests, against servers of their own; some: make test ARGS="-k waste"
+test: ## all tests, against servers of their own; some: make test ARGS="-k waste"; in containers: SERVERS=containers
 	$(conveyor) test $(ARGS)
 
 check: ## ruff, mypy and the import rules; changes nothing
@@ -77,3 +77,6 @@ backup: ## containers: keep all stores at one moment: make backup TO=folder
 
 restore: ## containers: have back what was kept: make restore FROM=folder
 	$(conveyor) restore '$(FROM)'
+
+settings: ## make the table of all settings in docs/deployment.md
+	$(conveyor) settings

@@ -8,11 +8,19 @@ import pytest
 
 from infra.local.mongodb import MongoDB
 from infra.local.problems import Problem
-from infra.local.servers import Servers, mongodb_kind, start_test_servers
+from infra.local.servers import Servers, kinds, mongodb_kind, start_test_servers
 from infra.local.system import CONVEYOR
 from shared.messages import EVENTS, REQUESTS
 from tests.compose.composed import NAMED_BY, Composed, ComposedSystem
 from tests.system import Replica, System
+
+
+def pytest_sessionstart() -> None:
+    """Servers that cannot run here are said once."""
+    try:
+        kinds()
+    except Problem as problem:
+        pytest.exit(str(problem), pytest.ExitCode.USAGE_ERROR)
 
 
 def pytest_report_header() -> str:

@@ -20,3 +20,4 @@ class DeskSettings(ServiceSettings):
     keep_days: float = Field(90, gt=0)
     """For letters that are at their end; what is open is kept until somebody decides about it."""
     sweep_seconds: float = Field(3600, gt=0)
+    """How often what was kept long enough is looked for."""

@@ -22,11 +22,13 @@ class GatewaySettings(ProcessSettings):
     valkey_url: str = shared_setting("VALKEY_URL", "", "^((valkey|redis)s?://.+)?$")
     """Where replicas share what they keep, e.g. `valkey://:password@host:6379/0`; empty: each for itself."""
     cache_seconds: float = Field(30, gt=0, le=30)
+    """How long a copy may be served, counted from when its owner was asked."""
     cache_bytes: int = 32 * 1024 * 1024
     """What the cache may take in memory; with 0 every read asks the owner."""
     operation_hours: float = Field(48, ge=0, le=8760)
     """No more than the services' inbox hours less 24: a repeat within its key's life makes a new link."""
     wait_seconds: float = Field(5.0, gt=0, le=3600)
+    """For an answer, before it is 202."""
     longest_wait_seconds: int = Field(30, ge=1, le=3600)
     """What `Prefer: wait=n` can ask for."""
     request_seconds: float = Field(35.0, gt=0, le=7200)
@@ -36,12 +38,15 @@ class GatewaySettings(ProcessSettings):
     header_bytes: int = Field(16 * KIB, ge=KIB, le=256 * KIB)
     """Names and values of all headers together."""
     body_bytes: int = Field(KIB * KIB, ge=KIB, le=64 * KIB * KIB)
+    """A request's body, anywhere but where texts are handed in."""
     text_body_bytes: int = Field(16 * KIB * KIB, ge=KIB, le=64 * KIB * KIB)
     """Where texts are handed in: JSON that escapes all letters but ASCII is three times as long, no more."""
     large_bodies: int = Field(4, ge=1, le=1000)
     """Bodies over `body_bytes` in hand at a time; each takes up to 100 MiB until it is answered."""
     blobs_url: BlobsUrl = shared_setting("BLOBS_URL", "")
+    """Where large texts are kept: `file:///folder`, `s3://bucket/prefix`, `gs://…` or `az://…`."""
     json_depth: int = Field(32, ge=4, le=200)
+    """Nesting of JSON that is taken."""
     list_items: int = Field(100, ge=1, le=100_000)
     """In any array of a body, and values of one query parameter."""
     compressed_bytes: int = Field(KIB, ge=0)

@@ -56,11 +56,15 @@ class ProcessSettings(BaseSettings):
     )
 
     rabbitmq_url: str = shared_setting("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
+    """`amqps://` for TLS; several hosts of a cluster with commas between them."""
     log_level: str = shared_setting("LOG_LEVEL", "info", "(?i)^(debug|info|warning|error|critical)$")
     log_format: Literal["json", "text"] = shared_setting("LOG_FORMAT", "json")
+    """One line for each thing that happened, for programs or for people."""
     http_host: str = shared_setting("HTTP_HOST", "127.0.0.1")
+    """Where it listens; `0.0.0.0` in containers. The desk stays on 127.0.0.1."""
     http_port: int = shared_setting("HTTP_PORT", "8000", ge=1, le=65_535)
     grace_seconds: float = Field(7.0, ge=0, le=3600)
+    """For what is in hand when it is told to end; whoever ends it has to wait two seconds longer."""
 
     @classmethod
     def variable(cls, field: str) -> str:

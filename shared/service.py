@@ -44,12 +44,15 @@ class ServiceSettings(ProcessSettings):
     """Settings of a service with a store."""
 
     database_url: str
+    """The service's own database, for a user of its own."""
     inbox_hours: float = 72
+    """How long it knows what it has done: whatever is older is too old to be done."""
     places: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2), ge=2, le=128)
     """Prepare beats at a time, each in a process of its own; for services that have such."""
     compute_seconds: float = Field(default=600, gt=0)
     """What computes for longer in a prepare beat is ended; that was an attempt."""
     retry_seconds: tuple[int, ...] = DELAYS_SECONDS
+    """After how long what broke is tried again; after the last it is given up."""
 
     @field_validator("retry_seconds")
     @classmethod

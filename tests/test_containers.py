@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.containers import compose_check, secrets
+from infra.containers import compose_check, secrets, settings_table
 from infra.containers.locked import asked_for, packages
 from infra.containers.permissions import permissions
 from infra.local.system import CONVEYOR, Service
@@ -185,3 +185,19 @@ def test_the_compose_file_is_as_it_should_be() -> None:
 )
 def test_what_is_wrong_with_a_compose_file_is_said(change: Callable[[Any], object], said: str) -> None:
     assert [one for one in found(change) if said in one] != []
+
+
+def test_the_table_of_settings_is_what_the_classes_say() -> None:
+    document = settings_table.DOCUMENT.read_text(encoding="utf-8")
+
+    assert settings_table.with_table(document) == document, "make settings"
+    assert all(form.model_fields for form in compose_check.settings_of_all().values())
+
+
+def test_every_setting_that_somebody_can_change_has_a_row() -> None:
+    table = settings_table.table()
+
+    for service, form in compose_check.settings_of_all().items():
+        for name in form.model_fields:
+            own = f"`{form.model_config['env_prefix']}{name.upper()}`"
+            assert own in table or f"`*_{name.upper()}`" in table, service

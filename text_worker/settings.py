@@ -23,9 +23,11 @@ class TextSettings(ServiceSettings):
     """What is wrong with a text is wrong with it later too."""
 
     blobs_url: BlobsUrl = shared_setting("BLOBS_URL", "")
+    """The same as the gateway's."""
     blob_hours: float = Field(24, ge=0)
     """How long a blob is left alone: longer than any request takes, and clocks differ."""
     sweep_seconds: float = Field(3600, gt=0)
+    """How often blobs that nobody refers to are looked for."""
 
     @field_validator("database_url")
     @classmethod

@@ -149,6 +149,7 @@ def main(verb: str, arguments: list[str]) -> int:
         "check": check,
         "format": format_code,
         "compose-test": lambda: _become(["-m", "tests.compose", *arguments]),
+        "settings": lambda: _become(["-m", "infra.containers.settings_table"]),
         "upgrade": lambda: _become(["-m", "infra.containers.upgrade"]),
         "backup": lambda: _become(["-m", "infra.containers.backup", "backup", *arguments]),
         "restore": lambda: _become(["-m", "infra.containers.backup", "restore", *arguments]),

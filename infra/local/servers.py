@@ -5,7 +5,7 @@ They end also when the process that started them is killed.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.local import mongodb
@@ -30,6 +30,7 @@ class Servers:
     valkey: Valkey
     documents: MongoDB | GivenMongoDB | None
     ports: Ports
+    afterwards: Callable[[], None] = field(default=lambda: None)
 
     @property
     def mongodb(self) -> MongoDB | GivenMongoDB:
@@ -47,18 +48,45 @@ class Servers:
         self.rabbitmq.stop()
         self.valkey.stop()
         self.ports.release()
+        self.afterwards()
 
 
-def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] = RabbitMQ) -> Servers:
+@dataclass(frozen=True)
+class Kinds:
+    """What makes the servers, and what is to be done when they have ended."""
+
+    rabbitmq: Callable[..., RabbitMQ] = RabbitMQ
+    postgresql: Callable[..., PostgreSQL] = PostgreSQL
+    valkey: Callable[..., Valkey] = Valkey
+    afterwards: Callable[[], None] = field(default=lambda: None)
+
+
+def kinds() -> Kinds:
+    """The embedded servers, or with `SERVERS=containers` those of the official images. A Problem where they
+    cannot run."""
+    wanted = os.environ.get("SERVERS") or "embedded"
+    if wanted == "embedded":
+        return Kinds()
+    if wanted != "containers":
+        raise Problem(f"SERVERS is {wanted}: it can be embedded or containers.")
+    from infra.containers import servers as contained  # noqa: PLC0415 the engine's client takes a moment
+
+    contained.check()
+    made = (contained.ContainedRabbitMQ, contained.ContainedPostgreSQL, contained.ContainedValkey)
+    return Kinds(*made, afterwards=contained.remove_all)
+
+
+def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] | None = None) -> Servers:
     """Start the servers with their data in `directory` and wait until they answer; about five seconds.
 
     `broker` makes a RabbitMQ of another kind than the system's.
     """
     ports = Ports()
     names = [service.name for service in CONVEYOR.services]
-    postgresql = PostgreSQL(directory / "postgresql", ports.choose_any())
+    kind = kinds()
+    postgresql = kind.postgresql(directory / "postgresql", ports.choose_any())
     users = {"operator": OPERATOR, **{name: User(name) for name in names}}
-    rabbitmq = broker(
+    rabbitmq = (broker or kind.rabbitmq)(
         directory / "rabbitmq",
         port=ports.choose_any(),
         management_port=ports.choose_any(),
@@ -67,9 +95,9 @@ def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] = Rabbit
         users=users,
         figures_every=1,
     )
-    valkey = Valkey(directory / "valkey", ports.choose_any(), "valkey")
+    valkey = kind.valkey(directory / "valkey", ports.choose_any(), "valkey")
     documents = _mongodb(directory / "mongodb", ports)
-    servers = Servers(postgresql, rabbitmq, valkey, documents, ports)
+    servers = Servers(postgresql, rabbitmq, valkey, documents, ports, kind.afterwards)
     try:
         servers.rabbitmq.start()
         servers.valkey.start()

@@ -78,8 +78,9 @@ class Cache:
         self.hears = hears
         self.level = level
         self.entries: OrderedDict[str, Entry] = OrderedDict()
-        self.tombstones: dict[str, Tombstone] = {}
-        """By address, in the order in which they were told."""
+        self.tombstones: OrderedDict[str, Tombstone] = OrderedDict()
+        """By address, in the order in which they were told. (A dict finds its first the slower, the more that
+        stood before it are gone.)"""
         self.watchers: dict[str, list[asyncio.Event]] = {}
         self.bytes = 0
         self.complete_since = monotonic()
@@ -181,14 +182,15 @@ class Cache:
             self.bytes -= TOMBSTONE_BYTES
 
     def _count(self, more: int) -> None:
-        """Make room: of dead tombstones, then of the entries least used, then of old tombstones."""
+        """Make room: of what is dead, then of the entries least used, then of old tombstones."""
         self.bytes += more
-        dead = monotonic() - self.life - TOMBSTONE_OUTLIVES
-        while self.tombstones and self._first_told().told_at < dead:
+        dead = monotonic() - self.life
+        while self.tombstones and self._first_told().told_at < dead - TOMBSTONE_OUTLIVES:
             self._bury(next(iter(self.tombstones)))
+        while self.entries and next(iter(self.entries.values())).asked_at <= dead:
+            self._drop(next(iter(self.entries)))
         while self.bytes > self.most_bytes and self.entries:
-            _, entry = self.entries.popitem(last=False)
-            self.bytes -= entry.size
+            self._drop(next(iter(self.entries)))
             EVICTED.labels("entry").inc()
         while self.bytes > self.most_bytes and self.tombstones:
             self._incomplete_before(self._first_told().told_at)

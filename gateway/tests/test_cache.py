@@ -1,11 +1,12 @@
 """What the cache keeps, serves and refuses, told by hand what events and answers tell."""
 
 from collections.abc import Callable
+from time import perf_counter
 
 import pytest
 
 from gateway import cache as module
-from gateway.cache import ENTRY_BYTES, TOMBSTONE_OUTLIVES, Cache, Entry, Tombstone
+from gateway.cache import ENTRY_BYTES, TOMBSTONE_BYTES, TOMBSTONE_OUTLIVES, Cache, Entry, Tombstone
 
 TASK = "/tasks/1"
 LIFE = 30.0
@@ -221,6 +222,30 @@ async def test_who_may_see_it_takes_room_too(cache: Cache, clock: Clock) -> None
 
     assert await version_in(cache, caller="caller 1") is None
     assert cache.bytes == 0
+
+
+async def test_entries_take_room_only_as_long_as_they_live(cache: Cache, clock: Clock) -> None:
+    cache.fill(TASK, an_entry(1, clock))
+    clock.now += LIFE
+    cache.fill("/tasks/2", an_entry(1, clock))
+
+    assert list(cache.entries) == ["/tasks/2"]
+    assert cache.bytes == cache.entries["/tasks/2"].size
+
+
+def test_forgetting_a_tombstone_takes_as_long_among_many_as_among_few() -> None:
+    def seconds(tombstones: int) -> float:
+        cache = Cache(tombstones * TOMBSTONE_BYTES, LIFE, lambda: True)
+        for number in range(tombstones * 3 // 2):
+            cache.told(f"/tasks/{number}", 1)
+        began = perf_counter()
+        for number in range(20_000):
+            cache.told(f"/tasks/late/{number}", 1)
+        return perf_counter() - began
+
+    few, many = zip(*((seconds(500), seconds(20_000)) for _ in range(3)), strict=True)
+
+    assert min(many) < 2.5 * min(few)
 
 
 async def test_tombstones_take_room_only_as_long_as_something_older_may_come(

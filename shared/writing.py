@@ -1,5 +1,6 @@
 """What a batch has still to write, grouped by statement, whatever the store."""
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 Statement = TypeVar("Statement")
@@ -29,6 +30,18 @@ class Writing(Generic[Statement]):
             self.waiting.append((statement, []))
         self.waiting[group][1].append(parameters)
         self.reached = group
+
+    def grow(self, statement: Statement, empty: Callable[[], Any]) -> Any:
+        """The parameters of a statement that runs once for all messages of the batch that add to them.
+
+        Whoever writes so adds at once: `empty` makes what is added to first.
+        """
+        if self.latest.get(statement, -1) < self.reached:
+            self.write(statement, empty())
+        else:
+            self.writes += 1
+            self.reached = self.latest[statement]
+        return self.waiting[self.reached][1][-1]
 
     def next_message(self) -> None:
         """The writes that follow are another message's."""

@@ -48,6 +48,31 @@ def test_a_statement_that_a_message_repeats_between_others_keeps_its_place() -> 
     assert groups(written) == [("first", 1), ("second", 1), ("first", 1)]
 
 
+def test_messages_that_grow_a_statement_share_its_parameters_until_it_leaves() -> None:
+    written = transaction()
+    for number in range(3):
+        written.next_message()
+        written.write(FIRST, {})
+        written.grow(SECOND, list).append(number)
+        written.grow(SECOND, list).append(-number)
+    writes, sent = written.writes, written.taken()
+    written.grow(SECOND, list).append(3)
+
+    assert writes == 9
+    assert sent == [(FIRST, [{}, {}, {}]), (SECOND, [[0, 0, 1, -1, 2, -2]])]
+    assert written.waiting == [(SECOND, [[3]])]
+
+
+def test_what_grows_never_overtakes_an_earlier_write_of_its_own_message() -> None:
+    written = transaction()
+    written.grow(FIRST, list).append(1)
+    written.next_message()
+    written.write(SECOND, {})
+    written.grow(FIRST, list).append(2)
+
+    assert written.waiting == [(FIRST, [[1]]), (SECOND, [{}]), (FIRST, [[2]])]
+
+
 def test_in_mongodb_equal_kinds_of_writes_to_a_collection_leave_as_one_group_each() -> None:
     written = MongoTransaction(cast(Any, None), None)
     for number in range(0, 128, 2):

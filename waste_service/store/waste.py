@@ -1,6 +1,5 @@
 """Generations, their placements, and what waits, in PostgreSQL."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -25,19 +24,40 @@ from waste_service.domain.placement import Plan, Waiting
 from waste_service.store.pages import LAST_NUMBER, Listing, RowNumber
 from waste_service.store.present import Present, present
 
-INSERT_GENERATION = text("""
-    INSERT INTO generations (id, organization, created_at) VALUES (:id, :organization, :created_at)""")
-INSERT_AMOUNT = text("""
-    INSERT INTO amounts (generation, kind, amount) VALUES (:generation, :kind, :amount)""")
-INSERT_PLACEMENT = text("""
-    INSERT INTO placements (generation, storage, kind, amount, distance_metres, stored_at)
-    VALUES (:generation, :storage, :kind, :amount, :distance_metres, :stored_at)""")
-FILL_STORAGE = text("""
-    UPDATE capacities SET stored = stored + :amount, placements = placements + :count
-    WHERE storage = :storage AND kind = :kind""")
-INSERT_WAITING = text("""
+# What a batch writes most leaves in two statements with a list for each column. One for each row costs
+# PostgreSQL half as much again, and takes twice as long while the service's lock is held.
+GENERATE = text("""
+    WITH generated AS (
+        INSERT INTO generations (id, organization, created_at)
+        SELECT * FROM unnest(
+            CAST(:id AS uuid[]), CAST(:organization AS uuid[]), CAST(:created_at AS timestamptz[]))
+    ), amounted AS (
+        INSERT INTO amounts (generation, kind, amount)
+        SELECT * FROM unnest(CAST(:generation AS uuid[]), CAST(:kind AS text[]), CAST(:amount AS numeric[]))
+    )
     INSERT INTO waiting (generation, organization, kind, amount)
-    VALUES (:generation, :organization, :kind, :amount)""")
+    SELECT * FROM unnest(
+        CAST(:unplaced_of AS uuid[]), CAST(:whose AS uuid[]),
+        CAST(:unplaced_kind AS text[]), CAST(:unplaced AS numeric[]))""")
+GENERATED = (
+    *("id", "organization", "created_at", "generation", "kind", "amount"),
+    *("unplaced_of", "whose", "unplaced_kind", "unplaced"),
+)
+PUT = text("""
+    WITH put AS (
+        SELECT * FROM unnest(
+            CAST(:generation AS uuid[]), CAST(:storage AS uuid[]), CAST(:kind AS text[]),
+            CAST(:amount AS numeric[]), CAST(:distance_metres AS bigint[]), CAST(:stored_at AS timestamptz[]))
+        AS put (generation, storage, kind, amount, distance_metres, stored_at)
+    ), placed AS (
+        INSERT INTO placements (generation, storage, kind, amount, distance_metres, stored_at)
+        SELECT * FROM put
+    )
+    UPDATE capacities SET stored = stored + filled.amount, placements = placements + filled.count
+    FROM (SELECT storage, kind, sum(amount) AS amount, count(*) AS count FROM put GROUP BY storage, kind)
+        AS filled
+    WHERE capacities.storage = filled.storage AND capacities.kind = filled.kind""")
+PLACED = ("generation", "storage", "kind", "amount", "distance_metres", "stored_at")
 OLDEST_WAITING = text("""
     SELECT w.number, w.generation, w.organization, w.kind, w.amount, g.version
     FROM waiting w JOIN generations g ON g.id = w.generation
@@ -96,27 +116,20 @@ class WasteStore:
             created_at=self.now,
             version=1,
         )
-        self.transaction.write(
-            INSERT_GENERATION,
-            {"id": generation.id, "organization": organization.id, "created_at": self.now},
-        )
-        for kind, amount in amounts.items():
-            self.transaction.write(
-                INSERT_AMOUNT, {"generation": generation.id, "kind": kind, "amount": amount}
-            )
-        stored = await self._put([(organization, generation.id, 1, plan)])
         stock = (await self.present()).change_stock()
+        self._add(GENERATE, GENERATED, id=generation.id, organization=organization.id, created_at=self.now)
+        for kind, amount in amounts.items():
+            self._add(GENERATE, GENERATED, generation=generation.id, kind=kind, amount=amount)
         for kind, amount in plan.unplaced.items():
             stock.keep_waiting(organization.id, kind, amount)
-            self.transaction.write(
-                INSERT_WAITING,
-                {
-                    "generation": generation.id,
-                    "organization": organization.id,
-                    "kind": kind,
-                    "amount": amount,
-                },
+            self._add(
+                *(GENERATE, GENERATED),
+                unplaced_of=generation.id,
+                whose=organization.id,
+                unplaced_kind=kind,
+                unplaced=amount,
             )
+        stored = await self._put([(organization, generation.id, 1, plan)])
         return generation, stored
 
     async def oldest_waiting(self, whose: Collection[tuple[UUID, str]]) -> list[Waiting]:
@@ -150,22 +163,19 @@ class WasteStore:
         return await self._put(put)
 
     async def _put(self, plans: Sequence[tuple[Place, UUID, int, Plan]]) -> list[WasteStored]:
-        """Store what is planned for generations in these versions; a storage's row is written once."""
+        """Store what is planned for generations in these versions."""
         stock = (await self.present()).change_stock()
-        rows, stored = [], []
-        filled: dict[tuple[UUID, str], list[Decimal]] = defaultdict(list)
+        stored = []
         for organization, generation, version, plan in plans:
             for placement in plan.placements:
-                filled[placement.storage_id, placement.kind].append(placement.amount)
-                rows.append(
-                    {
-                        "generation": generation,
-                        "storage": placement.storage_id,
-                        "kind": placement.kind,
-                        "amount": placement.amount,
-                        "distance_metres": placement.distance_metres,
-                        "stored_at": self.now,
-                    }
+                self._add(
+                    *(PUT, PLACED),
+                    generation=generation,
+                    storage=placement.storage_id,
+                    kind=placement.kind,
+                    amount=placement.amount,
+                    distance_metres=placement.distance_metres,
+                    stored_at=self.now,
                 )
                 stored.append(
                     WasteStored(
@@ -177,15 +187,13 @@ class WasteStore:
                         **placement.model_dump(),
                     )
                 )
-        self._write_all(
-            FILL_STORAGE,
-            [
-                {"storage": storage, "kind": kind, "amount": sum(amounts), "count": len(amounts)}
-                for (storage, kind), amounts in filled.items()
-            ],
-        )
-        self._write_all(INSERT_PLACEMENT, rows)
         return stored
+
+    def _add(self, statement: Executable, columns: Sequence[str], **row: Any) -> None:
+        """A row of some of a statement's columns."""
+        lists = self.transaction.grow(statement, lambda: {column: [] for column in columns})
+        for column, value in row.items():
+            lists[column].append(value)
 
     def _write_all(self, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
         """Rows of one statement in a row leave together."""

@@ -18,7 +18,6 @@ from infra.local.processes import Process
 
 SECONDS = 240.0
 MESSAGES, FEW = 20_000, 200
-ROWS = 12_800
 GOAL = Goal(1.0)
 AGAINST = ("aiormq", "aio-pika")
 SIDES = {"Conveyor": "ours", "aiormq": "aiormq", "aio-pika": "aio_pika", "FastStream": "faststream"}
@@ -28,11 +27,11 @@ WHAT = {
     "consuming": "consuming and acknowledging what waits in a quorum queue",
 }
 INSERTS = {
-    "one row a transaction, one connection": (1, 1),
-    "one row a transaction, 20 connections": (1, 20),
-    "64 rows a transaction, one connection": (64, 1),
+    "one row a transaction, one connection": (1_600, 1, 1),
+    "one row a transaction, 20 connections": (12_800, 1, 20),
+    "64 rows a transaction, one connection": (12_800, 64, 1),
 }
-"""By name: rows a transaction, connections."""
+"""By name: rows, rows a transaction, connections."""
 PASSED = """\
 | client | publishing: CPU µs | of RabbitMQ | messages/s | consuming: CPU µs | of RabbitMQ | messages/s |
 |---|---:|---:|---:|---:|---:|---:|
@@ -125,7 +124,7 @@ def _passing(bench: Bench, limits: Limits, side: str, messages: int) -> Round:
 
 def _inserting(bench: Bench, limits: Limits, side: str) -> Round:
     settings = {"DATABASE_URL": bench.system.database_url("task_service")}
-    arguments = ["benchmarks.anatomy.with_asyncpg", *map(str, (ROWS, *INSERTS[side]))]
+    arguments = ["benchmarks.anatomy.with_asyncpg", *map(str, INSERTS[side])]
 
     async def rows_a_second() -> float:
         connection = await asyncpg.connect(settings["DATABASE_URL"])

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…]`: measure all comparisons, or those named, and write results.md.
+"""`python -m benchmarks [NAME…]`: measure all comparisons, or those named, and write down what was found.
 
 Each comparison has databases and a virtual host of its own, and a time limit; all ends with this process.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, prepared, running, say
 from benchmarks.comparing import Found
+from benchmarks.performance import fill_in
 from benchmarks.results import keep
 from benchmarks.versions import versions
 from infra.local.problems import Problem
@@ -27,6 +28,7 @@ COMPARISONS = {
     "distances": "benchmarks.distances.comparison",
     "texts": "benchmarks.texts.comparison",
     "footprint": "benchmarks.footprint.comparison",
+    "anatomy": "benchmarks.anatomy.comparison",
 }
 """By name, the module whose `compare` measures it; in the order of the table."""
 LIMIT_SECONDS = 900.0
@@ -51,6 +53,7 @@ async def measure(names: list[str], rounds: int) -> None:
                 ):
                     found = await compare_by(name)(bench)
                 keep(name, found, versions(servers))
+                fill_in()
                 for row in found.rows:
                     middle = f"{row.middle:.2f} {row.goal.unit}"
                     say(f"  {middle} against {row.against} ({row.goal}): {row.what}")

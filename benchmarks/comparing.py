@@ -63,10 +63,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Found:
-    """What a comparison found: its rows, and in Markdown what a reader has to know of them."""
+    """What a comparison found: its rows, and in Markdown what a reader has to know of them.
+
+    `tables` stand in `docs/performance.md` instead.
+    """
 
     rows: Sequence[Comparison]
     notes: str
+    tables: str = ""
 
 
 async def in_turn(sides: Mapping[str, Round], rounds: int, say: Say) -> dict[str, list[float]]:

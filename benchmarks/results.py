@@ -35,26 +35,29 @@ def keep(name: str, found: Found, versions: Mapping[str, str], folder: Path = HE
         "versions": dict(versions),
         "rows": [asdict(row) for row in found.rows],
         "notes": found.notes,
+        **({"tables": found.tables} if found.tables else {}),
     }
     file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    rows = [row for one in kept.values() for row in _rows(one)]
+    rows = [row for one in kept.values() for row in rows_of(one)]
     sections = [_section(name, one) for name, one in kept.items()]
     (folder / "results.md").write_text("\n\n".join([HEAD + "\n".join(map(_line, rows)), *sections]))
     (folder / "results.svg").write_text(chart([row for row in rows if row.goal.is_ratio]))
 
 
-def _rows(one: Mapping[str, Any]) -> list[Comparison]:
+def rows_of(one: Mapping[str, Any]) -> list[Comparison]:
+    """What a comparison's rows were when it was kept."""
     return [Comparison(**{**row, "goal": Goal(**row["goal"])}) for row in one["rows"]]
 
 
 def _line(row: Comparison) -> str:
     measured = f"{row.middle:.2f} {row.goal.unit} ({min(row.measured):.2f}–{max(row.measured):.2f})"
-    sides = [_figure(row.ours, row.unit), _figure(row.theirs, row.unit)]
+    sides = [figure(row.ours, row.unit), figure(row.theirs, row.unit)]
     met = "met" if row.is_met else "**missed**"
     return f"| {' | '.join([row.what, row.against, str(row.goal), measured, *sides, met])} |"
 
 
-def _figure(figures: Sequence[float], unit: str) -> str:
+def figure(figures: Sequence[float], unit: str) -> str:
+    """The median, as people read it."""
     middle = median(figures)
     return f"{middle:,.0f} {unit}" if middle >= 100 else f"{middle:.3g} {unit}"
 

@@ -57,7 +57,7 @@ async def see_ours(bench: Bench, seconds: float) -> Seen:
     url = replicas["gateway"].url
     try:
         idle = _memory(processes)
-        costs = await _costs(bench, url, processes, seconds)
+        costs = await costs_of(bench, url, processes, seconds)
         processes["a second"] = (await bench.system.start("task_service")).process
         found = await load(f"{url}/tasks", CONNECTIONS, seconds, TASK, bench.folder)
         await _load_the_others(bench, replicas["gateway"])
@@ -85,7 +85,7 @@ async def see_the_monolith(bench: Bench, seconds: float) -> Seen:
         ready = perf_counter() - began
         processes = {"monolith": served.process}
         idle = _memory(processes)
-        costs = await _costs(bench, served.url, processes, seconds)
+        costs = await costs_of(bench, served.url, processes, seconds)
         return Seen(ready, idle, _memory(processes), costs)
 
 
@@ -93,7 +93,10 @@ def _memory(processes: Mapping[str, Process]) -> Memory:
     return {name: memory_mb(process.pid) for name, process in processes.items()}
 
 
-async def _costs(bench: Bench, url: str, processes: Mapping[str, Process], seconds: float) -> Costs:
+async def costs_of(
+    bench: Bench, url: str, processes: Mapping[str, Process], seconds: float, connections: int = CONNECTIONS
+) -> Costs:
+    """What `POST /tasks` costs these processes and the servers, each with its children."""
     servers = {
         "RabbitMQ": bench.servers.rabbitmq.process,
         "PostgreSQL": bench.servers.postgresql.process,
@@ -101,7 +104,7 @@ async def _costs(bench: Bench, url: str, processes: Mapping[str, Process], secon
     }
     pids = {name: process.pid for name, process in (*processes.items(), *servers.items())}
     used = {name: (cpu_seconds(pid), bytes_written(pid)) for name, pid in pids.items()}
-    found = await load(f"{url}/tasks", CONNECTIONS, seconds, TASK, bench.folder)
+    found = await load(f"{url}/tasks", connections, seconds, TASK, bench.folder)
     commands = found["requests"]
     return Costs(
         commands / found["seconds"],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparing import Comparison, Goal
-from benchmarks.results import HERE, figure, rows_of
+from benchmarks.results import HERE, ROUNDS_THAT_COUNT, figure, rows_of
 
 PAGE = HERE.parent / "docs" / "performance.md"
 BEFORE = HERE / "anatomy" / "before.json"
@@ -68,7 +68,7 @@ def _anatomy(kept: Kept) -> str:
         return "Not measured yet: `make bench ONLY=anatomy`."
     one = kept["anatomy"]
     rounds = max(len(row["ours"]) for row in one["rows"])
-    few = " **A trial run: too few for figures.**" if rounds < 5 else ""
+    few = " **A trial run: too few rounds to count.**" if rounds < ROUNDS_THAT_COUNT else ""
     measured = (
         f"Measured on {one['day']}, {rounds} round{'s' * (rounds > 1)}, {one['versions']['machine']}.{few}"
     )

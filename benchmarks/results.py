@@ -12,6 +12,7 @@ from benchmarks.chart import chart
 from benchmarks.comparing import Comparison, Found, Goal
 
 HERE = Path(__file__).parent
+ROUNDS_THAT_COUNT = 5
 HEAD = """\
 # Benchmarks: results
 
@@ -65,4 +66,5 @@ def figure(figures: Sequence[float], unit: str) -> str:
 def _section(name: str, one: Mapping[str, Any]) -> str:
     versions = "; ".join(f"{what}: {version}" for what, version in one["versions"].items())
     rounds = max((len(row["ours"]) for row in one["rows"]), default=0)
-    return f"## {name}\n\n{one['notes']}\nMeasured on {one['day']}, {rounds} rounds. {versions}.\n"
+    trial = " **A trial run: too few rounds to count.**" if 0 < rounds < ROUNDS_THAT_COUNT else ""
+    return f"## {name}\n\n{one['notes']}\nMeasured on {one['day']}, {rounds} rounds.{trial} {versions}.\n"

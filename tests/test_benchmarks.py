@@ -120,6 +120,7 @@ def test_results_of_other_runs_are_kept(tmp_path: Path) -> None:
     page = (tmp_path / "results.md").read_text()
     assert [page.count(word) for word in ("| met |", "**missed**", "## first", "## second")] == [3, 1, 1, 1]
     assert "3.00 × (3.00–3.00)" in page
+    assert page.count("A trial run") == 2, "one round does not count"
     assert "40.00 MB (40.00–40.00)" in page
     assert list(json.loads((tmp_path / "results.json").read_text())) == ["first", "second"]
     marks = ElementTree.parse(tmp_path / "results.svg").getroot().iter("{http://www.w3.org/2000/svg}circle")

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 from pamqp.commands import Queue
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from gateway.cache import Cache
 from shared.amqp.channel import Channel
 from shared.amqp.content import Incoming
+from shared.amqp.errors import ConnectionLost
 from shared.messages import EVENTS
 from shared.topology import EVENTS_EXCHANGE
 
@@ -37,13 +39,14 @@ class EventLine:
             if not routing_key.startswith("*."):
                 bind = Queue.Bind(queue=self.queue, exchange=EVENTS_EXCHANGE, routing_key=routing_key)
                 await channel.call(bind)
-        await channel.consume(self.queue, self._heard, name="gateway", no_ack=True)
+        gone = partial(channel.connection.drop, ConnectionLost("the queue of events is gone"))
+        await channel.consume(self.queue, self._heard, name="gateway", cancelled=gone, no_ack=True)
         self.cache.forget()
 
     def _heard(self, message: Incoming) -> None:
         try:
             event = EVENTS[message.routing_key].model_validate_json(message.body)
-        except ValidationError:
+        except (ValidationError, KeyError):
             log.warning("an event that does not fit", extra={"fields": {"event": message.routing_key}})
             self.cache.forget()  # it may have told of anything
             return

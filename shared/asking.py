@@ -20,6 +20,7 @@ from pamqp.commands import Queue
 from shared.amqp.channel import Channel
 from shared.amqp.connection import Connection
 from shared.amqp.content import Incoming, Properties, Unsendable
+from shared.amqp.errors import ConnectionLost
 from shared.amqp.fields import Table
 from shared.amqp.link import Link
 from shared.bus import (
@@ -202,9 +203,11 @@ class RequestClient:
         )
 
     async def _opened(self, connection: Connection) -> None:
-        channel = await connection.channel()
+        channel = await connection.channel(vital=True)
         await channel.call(Queue.Declare(queue=self.queue, exclusive=True, auto_delete=True))
-        await channel.consume(self.queue, self._heard, name=self.publisher.process, no_ack=True)
+        gone = partial(connection.drop, ConnectionLost("the queue of answers is gone"))
+        name = self.publisher.process
+        await channel.consume(self.queue, self._heard, name=name, cancelled=gone, no_ack=True)
         await self.also(channel)
 
     def _lost(self) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 
 from shared.delivery import Delivery, Unsettled, send_answer, this_moment, touched_by, versions_besides
+from shared.handling import EVERYBODY
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
 from shared.recovery import Recovery
@@ -138,6 +139,9 @@ class Batches:
                     await self._blame(deliveries, away)
                     return
             except _Spoiled as spoiled:
+                if not known and len(deliveries) == 1:
+                    known = True  # it may break because it was done before
+                    continue
                 await self._blame(deliveries, spoiled.error)
                 return
 
@@ -156,6 +160,7 @@ class Batches:
         batch = _Batch(deliveries)
         copies: dict[Key, Delivery] = {}
         for delivery in deliveries:
+            delivery.touched, delivery.visible_to = [], EVERYBODY  # a run before may have been rolled back
             if delivery.key not in copies or copies[delivery.key].older_than(self.keep):
                 copies[delivery.key] = delivery
         contended = any(delivery.handler.contended for delivery in deliveries)

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 10.0
 PROBE_SECONDS = 2.0
+MOST_UNSENT = 20_000
+"""Messages that gather here while the broker reads more slowly than is published."""
 
 
 class Undelivered(Exception):
@@ -93,6 +95,11 @@ class Publisher:
         """Whether the broker takes what is published: not while an alarm makes it block who publishes."""
         return self.channel is not None and not self.channel.is_closed and not self.channel.connection.blocked
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as much waits for the broker to read as ever should."""
+        return len(self.pending) + len(self.answers) >= MOST_UNSENT
+
     def publish(
         self, exchange: str, routing_key: str, body: bytes, properties: Properties, *, mandatory: bool
     ) -> "asyncio.Future[None]":
@@ -122,13 +129,16 @@ class Publisher:
 
     def answer(self, queue: str, body: bytes, properties: Properties) -> None:
         """Send to who asked, unconfirmed: whoever misses an answer asks again."""
-        if self.connected:
+        if self.connected and not self.is_full:
             self._note_pending()
             self.answers.append((queue, body, properties))
 
     def _submit(self, outgoing: _Outgoing) -> None:
         if not self.connected:
             outgoing.ended(BrokerAway("no connection to the broker"))
+            return
+        if self.is_full:
+            outgoing.ended(BrokerAway("the broker reads too slowly, too much waits to be sent"))
             return
         if outgoing.mandatory:
             earlier = self.mandatory.setdefault(str(outgoing.properties.message_id), outgoing)
@@ -157,7 +167,7 @@ class Publisher:
             raise Unconfirmed("the broker did not confirm a probe in time") from None
 
     async def _opened(self, connection: Connection) -> None:
-        channel = await connection.channel()
+        channel = await connection.channel(vital=True)
         await channel.confirm()
         shortest: Table = {"x-max-length": 1}
         await channel.call(
@@ -165,7 +175,7 @@ class Publisher:
         )
         channel.confirmed, channel.returned = self._confirmed, self._returned
         self.tag = 0
-        self.unconfirming = await connection.channel()
+        self.unconfirming = await connection.channel(vital=True)
         self.channel = channel
 
     def _lost(self) -> None:
@@ -173,10 +183,8 @@ class Publisher:
         if self.flushing:
             self.flushing.cancel()
             self.flushing = None
-        unsent, self.pending, self.answers = self.pending, [], []
+        self._give_unsent_up("the connection to the broker was lost before sending")
         sent, self.unconfirmed = self.unconfirmed, {}
-        for outgoing in unsent:
-            self._end(outgoing, BrokerAway("the connection to the broker was lost before sending"))
         for outgoing in sent.values():
             self._end(outgoing, Unconfirmed("the connection to the broker was lost before it confirmed"))
 
@@ -190,10 +198,21 @@ class Publisher:
             self.flushing = self.loop.create_task(self._flush_when_there_is_room(channel))
 
     async def _flush_when_there_is_room(self, channel: Channel) -> None:
-        """While the broker reads more slowly than is published, what is published gathers here."""
-        await channel.connection.room.wait()
+        """While the broker reads more slowly than is published, that gathers here, for a while."""
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await channel.connection.room.wait()
+        except TimeoutError:
+            self.flushing = None
+            self._give_unsent_up("the broker reads nothing of what is published")
+            return
         self.flushing = None
         self._flush()
+
+    def _give_unsent_up(self, why: str) -> None:
+        unsent, self.pending, self.answers = self.pending, [], []
+        for outgoing in unsent:
+            self._end(outgoing, BrokerAway(why))
 
     def _write(self, channel: Channel) -> None:
         """Encode what is pending. Only what can be encoded takes a tag: the broker counts what it gets."""
@@ -203,7 +222,7 @@ class Publisher:
         number, most = channel.number, channel.connection.frame_max
         for one in outgoing_now:
             if one.waiting and one.waiting.done():
-                self._end(one, None)  # whoever asked has left
+                self._end(one, BrokerAway("whoever asked has left before it was sent"))
                 continue
             try:
                 frames = published(

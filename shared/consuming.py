@@ -8,6 +8,7 @@ aio-pika and aiormq do for a message costs more than all the rest of it (docs/de
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,7 @@ class Consumer:
         self.link = Link(url, f"{service} consumes", self._opened)
         self.consuming: dict[str, tuple[Channel, str]] = {}
         self.returning: set[asyncio.Task[None]] = set()
+        self.stopping = False
         self.broker = RabbitBroker(specification_url="amqp://rabbitmq", logger=None)
         for queue, handler in handlers.items():
             self._describe(handler, queue)
@@ -57,22 +59,25 @@ class Consumer:
 
     async def cancel(self) -> None:
         """Have no more delivered; what is on its way still arrives before this returns."""
+        self.stopping = True
         for channel, tag in self.consuming.values():
-            if not channel.is_closed:
+            with suppress(AmqpError):  # what was lost delivers nothing more
                 await channel.call(Basic.Cancel(consumer_tag=tag))
 
     async def _opened(self, connection: Connection) -> None:
         """Nothing is consumed before every queue is as declared: what is broken off is redelivered."""
+        if self.stopping:
+            return
         channel = await connection.channel()
         for name in self.handlers:
             await declare_queue(channel, queue_for(name))
-        await channel.close()
+        channel.close()
         for name in self.handlers:
             await self._consume(connection, name)
 
     async def _consume(self, connection: Connection, name: str) -> None:
         handler = self.handlers[name]
-        channel = await connection.channel()
+        channel = await connection.channel(vital=True)
         prefetch = PREFETCH_PREPARED if handler.prepare else PREFETCH
         await channel.call(Basic.Qos(prefetch_count=prefetch))
         take = partial(self.take, handler, name)
@@ -87,12 +92,14 @@ class Consumer:
         returning.add_done_callback(self.returning.discard)
 
     async def _consume_again(self, channel: Channel, name: str) -> None:
+        if self.stopping:
+            return
         log.warning("the broker has cancelled a consumer", extra={"fields": {"queue": name}})
         connection = channel.connection
         try:
             declaring = await connection.channel()
             await declare_queue(declaring, queue_for(name))
-            await declaring.close()
+            declaring.close()
             await self._consume(connection, name)
         except AmqpError as error:  # its link begins anew, with all of its queues
             log.warning(

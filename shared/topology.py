@@ -168,15 +168,17 @@ async def differences(connection: Connection, queues: Iterable[Queue]) -> list[s
     """Make and bind what is missing. Of what is there with other arguments: which, and what to do."""
     found = []
     channel = await connection.channel()
-    for queue in queues:
-        try:
-            await declare_queue(channel, queue)
-        except PreconditionFailed as error:
-            said = re.search("arg (.*) for queue .*: received (.*) but current is (.*)", str(error))
-            what = "{0} is {2}, declared {1}".format(*said.groups()) if said else str(error)
-            found.append(f"queue {queue.name}: {what}; make topology MIGRATE={queue.name}")
-            channel = await connection.channel()  # the refusal closed the other
-    await channel.close()
+    try:
+        for queue in queues:
+            try:
+                await declare_queue(channel, queue)
+            except PreconditionFailed as error:
+                said = re.search("arg (.*) for queue .*: received (.*) but current is (.*)", str(error))
+                what = "{0} is {2}, declared {1}".format(*said.groups()) if said else str(error)
+                found.append(f"queue {queue.name}: {what}; make topology MIGRATE={queue.name}")
+                channel = await connection.channel()  # the refusal closed the other
+    finally:
+        channel.close()
     return found
 
 

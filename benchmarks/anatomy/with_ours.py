@@ -44,7 +44,7 @@ async def main() -> None:
         await channel.call(Basic.Qos(prefetch_count=PREFETCH))
         await channel.consume(queue(), take, name="bench")
         await counting.all.wait()
-        await channel.close()
+        channel.close()
 
     await pass_and_say(publish, consume)
     link.cancel()

@@ -42,6 +42,7 @@ class Channel:
         self._consumers: dict[str, tuple[Take, Callable[[], None]]] = {}
         self._message: Incoming | None = None
         self._take: Take = self._pass
+        self._closing = False
         self._missing = 0
         self._pieces: list[bytes] = []
 
@@ -54,12 +55,16 @@ class Channel:
 
         Raises `ChannelClosed` when the broker refuses, which ends the channel, and `ConnectionLost`.
         """
+        return await self._send(method)
+
+    def _send(self, method: Any) -> "asyncio.Future[Any]":
         if self.gone.done():
             raise self.gone.result() or ConnectionLost("the channel is closed")
+        marshalled = frame.marshal(method, self.number)
         answered: asyncio.Future[Any] = self.connection.loop.create_future()
         self._awaited.append(answered)
-        self.connection.write(frame.marshal(method, self.number))
-        return await answered
+        self.connection.write(marshalled)
+        return answered
 
     async def confirm(self) -> None:
         """Have what is published from here on confirmed."""
@@ -98,9 +103,11 @@ class Channel:
         if not self.gone.done():
             self.connection.write(content.rejected(self.number, tag, requeue=requeue))
 
-    async def close(self) -> None:
-        if not self.gone.done():
-            await self.call(Method.Close(200, "", 0, 0))
+    def close(self) -> None:
+        """Have it closed; nobody has to wait for that."""
+        if not self.gone.done() and not self._closing:
+            self._closing = True
+            self._send(Method.Close(200, "", 0, 0)).add_done_callback(lambda done: done.exception())
 
     # What the connection reads, in the order of its arrival.
 
@@ -129,8 +136,9 @@ class Channel:
             self.connection.write(frame.marshal(Method.CloseOk(), self.number))
             self.end(closed(made.reply_code, made.reply_text))
         elif isinstance(made, Method.CloseOk):
-            self._answer(made)
-            self.end(None)
+            if self._closing:  # else it is for an earlier channel of this number
+                self._answer(made)
+                self.end(None)
         elif not isinstance(made, Method.Flow):
             if isinstance(made, Basic.CancelOk):
                 self._consumers.pop(made.consumer_tag or "", None)

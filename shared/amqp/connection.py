@@ -57,11 +57,20 @@ class Connection(asyncio.Protocol):
     def is_closed(self) -> bool:
         return self.gone.done()
 
-    async def channel(self) -> Channel:
+    async def channel(self, *, vital: bool = False) -> Channel:
+        """A new channel. With the end of a `vital` one the whole connection ends, to be made anew."""
+        if self.gone.done():
+            raise self.gone.result() or ConnectionLost("the connection is closed")
         number = next(number for number in count(1) if number not in self.channels)
         made = self.channels[number] = Channel(self, number)
         await made.call(commands.Channel.Open())
+        if vital:
+            made.gone.add_done_callback(lambda gone: self.drop(gone.result()))
         return made
+
+    def drop(self, reason: AmqpError | None) -> None:
+        """End it without a goodbye: something that it cannot do without has gone."""
+        self._end(reason or ConnectionLost("a channel was closed"))
 
     def write(self, frames: bytes) -> None:
         """Send; what is written in one turn of the loop leaves together. Nothing, once it is gone."""
@@ -178,10 +187,12 @@ class Connection(asyncio.Protocol):
 
     async def _heard(self, expected: type) -> Any:
         said = asyncio.ensure_future(self._said.get())
-        await asyncio.wait([said, self.gone], return_when=asyncio.FIRST_COMPLETED)
-        if not said.done():
+        try:
+            await asyncio.wait([said, self.gone], return_when=asyncio.FIRST_COMPLETED)
+            if not said.done():
+                raise self.gone.result() or ConnectionLost("closed while connecting")
+        finally:
             said.cancel()
-            raise self.gone.result() or ConnectionLost("closed while connecting")
         if not isinstance(said.result(), expected):
             raise ConnectionLost(f"the broker said {said.result()!r} where {expected.__name__} belongs")
         return said.result()

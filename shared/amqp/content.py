@@ -161,7 +161,7 @@ def published(
     try:
         method = _publish(channel, exchange, routing_key, mandatory)
         header = _header(properties, len(body))
-    except (ValueError, TypeError, OverflowError, struct.error, RecursionError) as error:
+    except Exception as error:  # whatever it is: no other message of this turn may suffer from it
         raise Unsendable(f"{type(error).__name__}: {error}") from error
     most -= FRAME_OVERHEAD
     if len(header) > most:

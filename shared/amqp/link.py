@@ -24,8 +24,7 @@ def hosts(url: str) -> list[str]:
 class Link:
     """One connection, named for people who look at the management page.
 
-    `opened` is called with each new connection (open channels, declare, consume); `lost` when one has gone,
-    which the end of any channel that was opened then brings about.
+    `opened` is called with each new connection (open channels, declare, consume); `lost` when one has gone.
     """
 
     def __init__(
@@ -58,9 +57,7 @@ class Link:
                 self.back.set()
                 delay = 0.1
                 log.info("connected to the broker", extra={"fields": {"link": self.name}})
-                ends = (connection.gone, *(channel.gone for channel in connection.channels.values()))
-                ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                self._tell(ended.pop().result())
+                self._tell(await asyncio.shield(connection.gone))
             except (AmqpError, OSError, TimeoutError) as error:
                 self._tell(error)
             finally:

@@ -286,6 +286,35 @@ async def test_who_waits_hears_that_the_connection_is_lost(connection: Connectio
     channel.ack(1)  # and it comes again
 
 
+async def test_a_connection_that_is_gone_has_no_more_channels(connection: Connection) -> None:
+    connection.connection_lost(None)
+
+    with pytest.raises(ConnectionLost):
+        await asyncio.wait_for(connection.channel(), 10)
+
+
+async def test_with_the_end_of_a_vital_channel_the_connection_ends(connection: Connection) -> None:
+    channel = await connection.channel(vital=True)
+
+    with pytest.raises(NotFound):
+        await channel.call(commands.Queue.Declare(queue="nowhere", passive=True))
+
+    assert isinstance(await asyncio.wait_for(connection.gone, 10), NotFound)
+
+
+async def test_the_number_of_a_closed_channel_serves_another(connection: Connection) -> None:
+    first = await connection.channel()
+    first.close()
+    await asyncio.wait_for(first.gone, 10)
+    closed_late = frame.marshal(commands.Channel.CloseOk(), first.number)
+
+    second = await connection.channel()
+    connection.data_received(closed_late)
+
+    assert second.number == first.number
+    assert (await second.call(commands.Queue.Declare(queue="", exclusive=True))).queue
+
+
 async def test_a_peer_that_says_nothing_is_given_up(connection: Connection) -> None:
     for _ in range(4):
         connection._keep_alive(3600)

@@ -143,6 +143,35 @@ async def test_what_cannot_be_encoded_fails_alone_and_costs_no_confirmation(
     await publisher.probe()
 
 
+async def test_what_was_not_sent_since_its_asker_had_left_is_not_called_confirmed(
+    system: System, publisher: Publisher, queue: str
+) -> None:
+    ends: list[Exception | None] = []
+    left = asyncio.get_running_loop().create_future()
+    publisher.send("", queue, b"x", properties(), ends.append, mandatory=True, waiting=left)
+    left.cancel()
+
+    await publisher.probe()  # its turn has been written by now
+
+    assert [type(end) for end in ends] == [BrokerAway]
+    assert await depth(system, queue) == 0
+
+
+async def test_what_a_broker_that_reads_nothing_is_sent_fails_after_a_while(
+    publisher: Publisher, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.bus.CONFIRM_SECONDS", 0.2)
+    connection = publisher.link.connection
+    assert connection is not None
+    connection.pause_writing()
+    unsent = publisher.publish("", queue, b"x", properties(), mandatory=True)
+    with pytest.raises(BrokerAway):
+        await unsent
+
+    connection.resume_writing()
+    await publisher.publish("", queue, b"x", properties(), mandatory=True)
+
+
 async def test_without_a_connection_publishing_fails_at_once() -> None:
     publisher = Publisher("amqp://guest:guest@127.0.0.1:1/", "test")
 

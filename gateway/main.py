@@ -86,15 +86,15 @@ async def run(settings: GatewaySettings) -> None:
     ]
     health.stage = "running"
     door = behind_checks(build_app(settings, gateway, health), settings)
-    async with http_door(door, settings.http_host, settings.http_port):
-        try:
+    try:
+        async with http_door(door, settings.http_host, settings.http_port):
             await until_stopped(*background)
             health.stage = "stopping"
             await gateway.drained(settings.grace_seconds)
-        finally:
-            await end(*background)
-            if level:
-                await level.close()
+    finally:  # who comes in before the door is closed still needs the broker
+        await end(*background)
+        if level:
+            await level.close()
 
 
 def main() -> None:

@@ -28,20 +28,19 @@ log = logging.getLogger(__name__)
 
 SECRETS = Path("/run/secrets")
 """Where containers find settings that are secret: a file each, named like the variable."""
+SECRETS_IF_ANY = SECRETS if SECRETS.is_dir() else None
 
 
 def given(name: str) -> str | None:
-    """What the environment says, else the file of secrets of that name (in small letters, if need be)."""
-    for file in (SECRETS / name, SECRETS / name.lower()):
-        if name not in os.environ and file.is_file():
-            return file.read_text().strip()
-    return os.environ.get(name)
+    """What the environment says, else the secret of that name in small letters."""
+    file = SECRETS / name.lower()
+    return os.environ.get(name) or (file.read_text().strip() if file.is_file() else None)
 
 
 def shared_setting(name: str, default: str, pattern: str | None = None, **limits: Any) -> Any:
     """A setting that processes share, unless one has its own under its prefix."""
-    found = lambda: default if (value := given(name)) is None else value  # noqa: E731
     about: Any = {"shared": True, "default": default}
+    found = lambda: given(name) or default  # noqa: E731
     return Field(default_factory=found, pattern=pattern, json_schema_extra=about, **limits)
 
 
@@ -51,9 +50,7 @@ class ProcessSettings(BaseSettings):
     `RABBITMQ_URL`, `LOG_LEVEL`, `HTTP_HOST` and others without a prefix count for all processes.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=".env", secrets_dir=SECRETS if SECRETS.is_dir() else None, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_file=".env", secrets_dir=SECRETS_IF_ANY, extra="ignore")
 
     rabbitmq_url: str = shared_setting("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
     """`amqps://` for TLS; several hosts of a cluster with commas between them."""

@@ -219,3 +219,29 @@ async def test_sigterm_finishes_what_is_in_hand_and_exits_0(
     assert set((await running.settled()).values()) == {1}
     assert running.answers == {(201, "")}
     replacement.process.end()
+
+
+async def test_a_gateway_that_is_told_to_end_answers_whom_it_still_lets_in(system: System) -> None:
+    """Whoever is before several gateways sends requests to it until it listens no more."""
+    await system.start("task_service")
+    gateway = await system.start("gateway")
+    statuses: list[int] = []
+
+    async def send() -> None:
+        while gateway.process.pid:
+            try:
+                async with system.http(gateway) as http:  # a connection each, as NGINX makes them
+                    statuses.append((await http.post("/tasks", json={"title": "Late"})).status_code)
+            except httpx2.TransportError:
+                continue
+
+    sending = [asyncio.create_task(send()) for _ in range(8)]
+    await eventually(lambda: _more_than(statuses, 50), "requests are under way")
+    gateway.process.ask_to_end()
+    await asyncio.gather(*sending)
+
+    assert set(statuses) <= {201, 202}
+
+
+async def _more_than(statuses: list[int], number: int) -> bool:
+    return len(statuses) > number

@@ -24,7 +24,10 @@ def kill(composed: Composed, service: str, container: str) -> None:
 
 
 def starts(composed: Composed, container: str) -> int:
-    return int(composed.engine("inspect", "--format={{.RestartCount}}", container))
+    """How often it was started again and is healthy; -1 while it is not."""
+    form = "--format={{.State.Health.Status}} {{.RestartCount}}"
+    health, times = composed.engine("inspect", form, container).split()
+    return int(times) if health == "healthy" else -1
 
 
 async def forgets_what_it_answered(stage: ComposedStage) -> bool:

@@ -60,6 +60,16 @@ def test_an_image_is_run_by_nobody_in_particular_and_says_what_it_is(built: Comp
     )
 
 
+@pytest.mark.parametrize("service", ["gateway", "text_worker"])
+def test_it_may_write_large_texts_into_a_volume(built: Composed, service: str) -> None:
+    """A new volume has the owner of the folder that it covers."""
+    write = "import pathlib; pathlib.Path('/blobs/one').write_text('large'); print('written')"
+
+    said = built.engine(*ISOLATED, "--volume=/blobs", "--entrypoint=python", image(service), "-c", write)
+
+    assert said.strip() == "written"
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_it_needs_no_shell(built: Composed, service: str) -> None:
     """All of its program is loaded where no shell is to be had."""

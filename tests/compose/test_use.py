@@ -18,16 +18,17 @@ from tests.demos import demo
 from tests.system import ROOT, eventually
 
 STORIES = (
-    *("examples", "tasks", "task_lists", "waste_case", "waste_lists", "texts", "large_texts", "command_door"),
+    *("tasks", "task_lists", "waste_case", "waste_lists", "texts", "large_texts", "command_door"),
     *("direct_use", "bad_requests", "methods", "limits", "pages", "openapi"),
 )
-"""Those that know the system by its doors; the first wants it empty. What needs its process is skipped."""
+"""Those that know the system by its doors; what needs a process of its own is skipped."""
 OTHERWISE = {
     "test_tasks.py::test_a_change_may_be_meant_for_any_of_several_versions": "NGINX takes it once",
     "test_methods.py::test_head_answers_as_get_without_the_body": "an X-Request-ID each",
     "test_methods.py::test_options_and_a_wrong_method_tell_all_methods_of_a_path": "/metrics is no path here",
     "test_methods.py::test_whatever_is_large_is_compressed": "/metrics is no path here",
     "test_bad_requests.py::test_requests_are_counted_by_route_template_and_never_by_id": "/metrics, too",
+    "test_bad_requests.py::test_a_command_that_nobody_has_a_queue_for_is_unavailable": "it has, at once again",
     "test_pages.py::test_without_the_address_of_the_management_page_there_are_no_links": "there are some",
 }
 """What is not so behind NGINX, and why."""
@@ -148,7 +149,7 @@ async def test_as_many_as_are_asked_for_share_the_work(composed: Composed, url: 
             answers = await asyncio.gather(
                 *(http.post("/tasks", json={"title": "Shared"}) for _ in range(60))
             )
-        assert {one.status_code for one in answers} == {201}
+        assert {one.status_code for one in answers} <= {201, 202}
         logs = [composed.engine("logs", one) for one in replicas]
         return all('"name":"CreateTask"' in log or "CreateTask" in log for log in logs)
 

@@ -28,7 +28,7 @@ OTHERWISE = {
     "test_methods.py::test_options_and_a_wrong_method_tell_all_methods_of_a_path": "/metrics is no path here",
     "test_methods.py::test_whatever_is_large_is_compressed": "/metrics is no path here",
     "test_bad_requests.py::test_requests_are_counted_by_route_template_and_never_by_id": "/metrics, too",
-    "test_bad_requests.py::test_a_command_that_nobody_has_a_queue_for_is_unavailable": "it has, at once again",
+    "test_bad_requests.py::test_a_command_that_nobody_has_a_queue_for_is_unavailable": "it comes back",
     "test_pages.py::test_without_the_address_of_the_management_page_there_are_no_links": "there are some",
 }
 """What is not so behind NGINX, and why."""

@@ -19,7 +19,7 @@ from tests.system import ROOT, eventually
 
 STORIES = (
     *("tasks", "task_lists", "waste_case", "waste_lists", "texts", "large_texts", "command_door"),
-    *("direct_use", "bad_requests", "methods", "limits", "pages", "openapi"),
+    *("direct_use", "bad_requests", "methods", "limits", "openapi"),
 )
 """Those that know the system by its doors; what needs a process of its own is skipped."""
 OTHERWISE = {
@@ -29,7 +29,6 @@ OTHERWISE = {
     "test_methods.py::test_whatever_is_large_is_compressed": "/metrics is no path here",
     "test_bad_requests.py::test_requests_are_counted_by_route_template_and_never_by_id": "/metrics, too",
     "test_bad_requests.py::test_a_command_that_nobody_has_a_queue_for_is_unavailable": "it comes back",
-    "test_pages.py::test_without_the_address_of_the_management_page_there_are_no_links": "there are some",
 }
 """What is not so behind NGINX, and why."""
 

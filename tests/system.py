@@ -137,7 +137,9 @@ class System:
         """In PostgreSQL once for all systems on a server: their databases are copies of that one."""
         self.migrated.add(service)
         user, url = user_of(service), self.database_url(service)
-        if self.store_of(service) == "postgresql":
+        if (
+            self.store_of(service) == "postgresql" and service != "tests.toy_service"
+        ):  # whose step declares, too
             like = (self.servers.postgresql.port, service)
             if like not in _migrated:
                 _migrated[like] = name = f"migrated_{service.replace('.', '_')}"

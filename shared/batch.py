@@ -139,11 +139,19 @@ class Batches:
                     await self._blame(deliveries, away)
                     return
             except _Spoiled as spoiled:
-                if not known and len(deliveries) == 1:
-                    known = True  # it may break because it was done before
-                    continue
-                await self._blame(deliveries, spoiled.error)
-                return
+                if known or len(deliveries) > 1 or not await self._was_done(deliveries[0]):
+                    await self._blame(deliveries, spoiled.error)
+                    return
+                known = True
+
+    async def _was_done(self, delivery: Delivery) -> bool:
+        """Whether it may break for that reason."""
+        while True:
+            try:
+                async with self.journal.reading() as transaction:
+                    return bool(await transaction.find([delivery.key]))
+            except (StoreAway, Conflict) as away:
+                await until_back(self.journal, away)
 
     async def _blame(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         """One of several may be at fault: each runs alone. Alone, it is this one."""

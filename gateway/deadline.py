@@ -17,7 +17,7 @@ CLIENT_LEFT = 499
 
 class Deadline:
     """Ends a request after `seconds`. A route whose answer goes on, such as a stream of events, lifts that:
-    `request.state.deadline.lift()`."""
+    `request.state.deadline.reschedule(None)`."""
 
     def __init__(self, app: ASGIApp, seconds: float):
         self.app = app
@@ -42,21 +42,14 @@ class _Timed:
         self.reading = False
         self.answering = False
         self.left = False
-        self.is_lifted = False
         self.watch: asyncio.Task[None] | None = None
-
-    def lift(self) -> None:
-        """It may take as long as it takes."""
-        self.is_lifted = True
-        self.deadline.reschedule(None)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        self.ends_at = loop.time() + self.seconds
-        self.timer = loop.call_later(min(WATCH_AFTER_SECONDS, self.seconds), self._start_watching)
+        self.timer = loop.call_later(WATCH_AFTER_SECONDS, self._start_watching)
         try:
-            async with asyncio.timeout(None) as self.deadline:  # set when it is watched: few ever are
-                self.scope["state"]["deadline"] = self
+            async with asyncio.timeout(self.seconds) as self.deadline:
+                self.scope["state"]["deadline"] = self.deadline
                 await self.app(self.scope, self._take, self._answer)
         except TimeoutError:
             if self.answering and not self.left:
@@ -79,8 +72,6 @@ class _Timed:
 
     def _start_watching(self) -> None:
         loop = asyncio.get_running_loop()
-        if self.deadline.when() is None and not self.is_lifted:
-            self.deadline.reschedule(self.ends_at)
         if self.reading:  # who reads hears of it as well
             self.timer = loop.call_later(WATCH_AFTER_SECONDS, self._start_watching)
         else:

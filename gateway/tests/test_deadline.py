@@ -39,7 +39,7 @@ class Slow:
             self.begun = True
             scope["state"]["answer_headers"] = {"idempotency-key": '"k"'}
             if self.lifted:
-                scope["state"]["deadline"].lift()
+                scope["state"]["deadline"].reschedule(None)
             await self.go_on.wait()
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"done"})

@@ -184,14 +184,15 @@ class Outbox:
     def send(self, said: Sequence[Said]) -> None:
         """Publish; each row is cleared some time after the broker has confirmed it."""
         for event in said:
-            self._send_one(event, partial(self._note, event.id))
+            self.publisher.send(
+                *self._message(event), partial(self._note, event.id), mandatory=event.exchange == ""
+            )
 
-    def _send_one(self, event: Said, ended: Callable[[Exception | None], None]) -> None:
+    def _message(self, event: Said) -> tuple[str, str, bytes, Properties]:
         properties = _properties(event, self.service, self.publisher.user)
-        place, is_command = (event.exchange, event.routing_key), event.exchange == ""
-        self.publisher.send(*place, event.body, properties, ended, mandatory=is_command)
+        return event.exchange, event.routing_key, event.body, properties
 
-    def _note(self, event: UUID, error: Exception | None) -> None:
+    def _note(self, event: UUID, error: BaseException | None) -> None:
         if error is None:
             self.arrived.append(event)
 
@@ -214,22 +215,14 @@ class Outbox:
         if stranded := await self.journal.stranded(self.STRANDED_AFTER):
             for event in stranded:
                 log.warning("sent late", extra={"fields": event.identity})
-            await self._send_and_wait(stranded)
+            sending = [
+                self.publisher.publish(*self._message(event), mandatory=event.exchange == "")
+                for event in stranded
+            ]
+            ends = await asyncio.gather(*sending, return_exceptions=True)
+            for event, end in zip(stranded, ends, strict=True):
+                self._note(event.id, end)
             await self.clear()
-
-    async def _send_and_wait(self, said: Sequence[Said]) -> None:
-        ended = asyncio.Event()
-        missing = {event.id for event in said}
-
-        def note(event: UUID, error: Exception | None) -> None:
-            self._note(event, error)
-            missing.discard(event)
-            if not missing:
-                ended.set()
-
-        for event in said:
-            self._send_one(event, partial(note, event.id))
-        await ended.wait()
 
 
 def _properties(event: Said, service: str, user: str) -> Properties:

@@ -111,5 +111,5 @@ def start_logging(service: str, form: Literal["json", "text"], level: str) -> No
     logging._srcfile = None  # nobody asks for the line of code, which takes longest to find out
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for chatty in ("aiormq", "aio_pika", "alembic", "sqlalchemy", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL if chatty == "aiormq" else logging.WARNING)
+    for chatty in ("alembic", "sqlalchemy", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

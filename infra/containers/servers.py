@@ -20,20 +20,12 @@ from infra.local.passwords import private_folder, remembered
 from infra.local.postgresql import PostgreSQL
 from infra.local.problems import Problem
 from infra.local.rabbitmq import RabbitMQ, definitions
-from infra.local.valkey import Valkey
+from infra.local.valkey import CACHE, Valkey
 
 RABBITMQ_CONFIGURATION = b"""\
 load_definitions = /etc/rabbitmq/definitions.json
 disk_free_limit.absolute = 200MB
 log.console = true
-"""
-VALKEY_CONFIGURATION = """\
-requirepass {password}
-save ""
-appendonly no
-databases 1024
-maxmemory 64mb
-maxmemory-policy allkeys-lru
 """
 MADE: list[DockerContainer] = []
 
@@ -178,6 +170,4 @@ class ContainedValkey(Valkey):
         self.process: Any = self.container
 
     def start(self) -> None:
-        self.container.start(
-            {"/etc/valkey.conf": VALKEY_CONFIGURATION.format(password=self.password).encode()}
-        )
+        self.container.start({"/etc/valkey.conf": CACHE.format(password=self.password).encode()})

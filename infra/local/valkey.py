@@ -17,9 +17,7 @@ from infra.local.passwords import private_folder, write_private
 from infra.local.problems import Problem
 from infra.local.processes import Process
 
-CONFIGURATION = """\
-bind 127.0.0.1
-port {port}
+CACHE = """\
 requirepass {password}
 save ""
 appendonly no
@@ -27,6 +25,7 @@ databases 1024
 maxmemory 64mb
 maxmemory-policy allkeys-lru
 """
+CONFIGURATION = "bind 127.0.0.1\nport {port}\n" + CACHE
 
 
 class Valkey:

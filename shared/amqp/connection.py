@@ -1,7 +1,7 @@
 """A connection to RabbitMQ that reads and writes as much in one turn of the event loop as there is.
 
-Written for this system and no more: one task waits for one answer, every frame that arrives is handed on in
-the turn in which it was read, and nothing reconnects by itself (`shared.bus.Link` does).
+Written for this system and no more: every frame that arrives is handed on in the turn in which it was read,
+and nothing reconnects by itself (`shared/amqp/link.py` does).
 """
 
 import asyncio
@@ -52,10 +52,6 @@ class Connection(asyncio.Protocol):
         self._silent = 0
         self._beat: asyncio.TimerHandle | None = None
         self._said: asyncio.Queue[Any] = asyncio.Queue()
-
-    @property
-    def is_closed(self) -> bool:
-        return self.gone.done()
 
     async def channel(self, *, vital: bool = False) -> Channel:
         """A new channel. With the end of a `vital` one the whole connection ends, to be made anew."""

@@ -58,32 +58,19 @@ class Properties:
 
 
 @dataclass(slots=True, eq=False)
-class Incoming:
+class Incoming(Properties):
     """A message as it arrived; `headers` may be empty, all else that was not sent is None.
 
-    `tag` is for its acknowledgement, 0 for what was returned. `remaining`: what waits behind what was got.
+    `tag` is for its acknowledgement, 0 for what was returned.
     """
 
-    channel: Any
-    tag: int
-    redelivered: bool
-    exchange: str
-    routing_key: str
-    remaining: int = 0
-    body: bytes = b""
     headers: Table = field(default_factory=dict)
-    content_type: str | None = None
-    content_encoding: str | None = None
-    delivery_mode: int | None = None
-    priority: int | None = None
-    correlation_id: str | None = None
-    reply_to: str | None = None
-    expiration: str | None = None
-    message_id: str | None = None
-    timestamp: datetime | None = None
-    type: str | None = None
-    user_id: str | None = None
-    app_id: str | None = None
+    channel: Any = None
+    tag: int = 0
+    redelivered: bool = False
+    exchange: str = ""
+    routing_key: str = ""
+    body: bytes = b""
 
     def read_header(self, data: bytes, at: int) -> int:  # noqa: PLR0912  one branch a property
         """Take the properties from a content header's payload; the size of the body that follows."""
@@ -121,21 +108,17 @@ class Incoming:
 def delivered(channel: Any, data: bytes, at: int) -> tuple[str, Incoming]:
     """The consumer tag and the message of a `basic.deliver`, from behind its class and method."""
     consumer, at = decoded_short(data, at)
-    tag = _LONG_LONG.unpack_from(data, at)[0]
-    redelivered = data[at + 8] & 1 == 1
-    exchange, at = decoded_short(data, at + 9)
-    routing_key, at = decoded_short(data, at)
-    return consumer, Incoming(channel, tag, redelivered, exchange, routing_key)
+    return consumer, fetched(channel, data, at)
 
 
 def fetched(channel: Any, data: bytes, at: int) -> Incoming:
-    """The message of a `basic.get-ok`."""
+    """The message of a `basic.get-ok`, which begins as what is behind the tag of a delivery."""
     tag = _LONG_LONG.unpack_from(data, at)[0]
     redelivered = data[at + 8] & 1 == 1
     exchange, at = decoded_short(data, at + 9)
     routing_key, at = decoded_short(data, at)
     return Incoming(
-        channel, tag, redelivered, exchange, routing_key, int.from_bytes(data[at : at + 4], "big")
+        channel=channel, tag=tag, redelivered=redelivered, exchange=exchange, routing_key=routing_key
     )
 
 
@@ -144,7 +127,7 @@ def returned(channel: Any, data: bytes, at: int) -> Incoming:
     _, at = decoded_short(data, at + 2)
     exchange, at = decoded_short(data, at)
     routing_key, at = decoded_short(data, at)
-    return Incoming(channel, 0, False, exchange, routing_key)
+    return Incoming(channel=channel, exchange=exchange, routing_key=routing_key)
 
 
 def published(

@@ -261,7 +261,7 @@ async def test_connections_closed_on_the_page_come_back_and_publishing_goes_on(
             connections = (await page.get(f"/api/vhosts/{system.name}/connections")).json()
             for connection in connections:
                 await page.delete(f"/api/connections/{connection['name']}")
-        return first.is_closed
+        return first.gone.done()
 
     async def another() -> bool:
         return publisher.link.connection not in {None, first}

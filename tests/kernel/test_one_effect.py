@@ -34,6 +34,19 @@ async def test_five_deliveries_one_after_another_have_one_effect_and_equal_answe
     assert await marks(system, "in turn") == 1
 
 
+async def test_what_breaks_because_it_was_done_before_is_answered_as_the_first_time(
+    system: System, toy: Replica, amqp: Client
+) -> None:
+    body = {"text": "not again", "then": "break_again"}
+
+    answers = [await amqp.ask("toy.mark", body, message_id="not-again") for _ in range(2)]
+
+    assert answers == [answers[0]] * 2
+    assert not answers[0].refused
+    assert "broke" not in [line["event"] for line in toy.lines() if line.get("message_id") == "not-again"]
+    assert await marks(system, "not again") == 1
+
+
 async def test_five_deliveries_at_once_have_one_effect_and_equal_answers(
     system: System, toy: Replica, amqp: Client
 ) -> None:

@@ -28,6 +28,7 @@ class Mark(Command[Marks], queue="toy.mark", refusals=(Told,)):
         "break",
         "die",
         "break_twice",
+        "break_again",
         "os_error",
         "write_nothing",
         "fail_at_commit",

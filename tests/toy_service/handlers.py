@@ -56,6 +56,8 @@ def behave(command: Mark, work: Work) -> None:
         raise Told("Told to refuse after writing.")
     if command.then == "break" or (command.then == "break_twice" and runs[work.id] < 3):
         raise RuntimeError("Told to break.")
+    if command.then == "break_again" and runs[work.id] > 1:
+        raise RuntimeError("It was done before.")
     if command.then == "need_mending" and "TOY_MENDED" not in os.environ:
         raise LookupError(f"No ledger {len(command.text)} for '{command.text}'; token=hunter2")
     if command.then == "os_error":

@@ -175,7 +175,7 @@ class RequestClient:
         answered = self._await(question.conversation)
         timer = answered.get_loop().call_at(question.until, _fail, answered, TimeoutError())
         try:
-            body = question.request.model_dump_json(by_alias=True).encode()
+            body = question.request.to_json()
             properties, sent = self._properties(question), partial(question.note_sent, answered)
             self.publisher.send("", question.queue, body, properties, sent, mandatory=True, waiting=answered)
             return await answered

@@ -212,7 +212,7 @@ class Batches:
         except Exception as error:
             raise _Spoiled(error) from error
         else:
-            body = answer.model_dump_json().encode() if answer is not None else b"null"
+            body = answer.to_json() if answer is not None else b"null"
             delivery.visible_to = work.visible_to
             delivery.touched = touched_by(work, answer)
             batch.said += delivery.everything_said(work)

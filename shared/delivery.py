@@ -127,7 +127,7 @@ class Delivery:
             conversation=self.conversation,
             causation=self.message_id,
             traceparent=self.traceparent,
-            body=message.model_dump_json(by_alias=True).encode(),
+            body=message.to_json(),
             said_at=datetime.now(UTC),
         )
 

@@ -53,6 +53,10 @@ Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used=
 """An exact decimal inside; a JSON number outside. A double holds 15 significant digits exactly (IEEE 754)."""
 
 
+MOST_BYTES = 16 * 1024 * 1024
+"""Of a body: RabbitMQ 4 takes no more by itself, and ends the channel of whoever tries."""
+
+
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562): unique without asking anybody, and sorted by time."""
     return uuid7()
@@ -133,6 +137,14 @@ class Message(BaseModel):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__()
+
+    def to_json(self) -> bytes:
+        """As it travels. ValueError for what is larger than every broker takes, which would wait for good."""
+        body = self.model_dump_json(by_alias=True).encode()
+        if len(body) > MOST_BYTES:
+            kind = type(self).__name__
+            raise ValueError(f"{kind} is {len(body)} bytes and may be {MOST_BYTES}: send where it is kept.")
+        return body
 
 
 class Answer(Message):

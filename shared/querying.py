@@ -74,7 +74,7 @@ class Queries:
             work = delivery.work(transaction)
             answer = await delivery.handler.function(delivery.message, work)
             assert answer is not None, "a query has an answer"
-            body = answer.model_dump_json().encode()
+            body = answer.to_json()
             delivery.visible_to = work.visible_to
         except (StoreAway, Conflict):
             raise

@@ -57,6 +57,19 @@ async def test_what_always_breaks_is_a_dead_letter_with_its_reason_and_the_asker
     assert await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = 'never'") == []
 
 
+async def test_an_event_that_no_broker_takes_is_what_broke_its_command_and_holds_up_nobody(
+    system: System, toy: Replica, amqp: Client
+) -> None:
+    too_much = {"text": "much", "then": "say_too_much"}
+    refused = await amqp.ask("toy.mark", too_much, message_id="too-much")
+    other = await amqp.ask("toy.mark", {"text": "little"})
+
+    assert (refused.refused, other.refused) == (True, False)
+    [letter] = await ring(system, "dead_letters", "too-much")
+    assert "bytes and may be 16777216" in letter["properties"]["headers"]["reason"]
+    assert await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = 'much'") == []
+
+
 async def test_a_secret_in_an_error_is_told_neither_by_the_operation_nor_the_answer_nor_the_log(
     system: System, toy: Replica, amqp: Client
 ) -> None:

@@ -29,6 +29,7 @@ class Mark(Command[Marks], queue="toy.mark", refusals=(Told,)):
         "die",
         "break_twice",
         "break_again",
+        "say_too_much",
         "os_error",
         "write_nothing",
         "fail_at_commit",

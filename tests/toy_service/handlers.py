@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from shared.handling import Work, handles
 from shared.journal import StoreAway
 from shared.journal_sql import sql
+from shared.messages import MOST_BYTES
 from tests.toy_service.contracts import AddOne, CountMarks, Mark, Marked, Marks, Told, WorkOut
 
 ADD_MARK = sa.text("INSERT INTO marks (text, message_id, actor) VALUES (:text, :message_id, :actor)")
@@ -58,6 +59,8 @@ def behave(command: Mark, work: Work) -> None:
         raise RuntimeError("Told to break.")
     if command.then == "break_again" and runs[work.id] > 1:
         raise RuntimeError("It was done before.")
+    if command.then == "say_too_much":
+        work.say(Marked(text="m" * MOST_BYTES))
     if command.then == "need_mending" and "TOY_MENDED" not in os.environ:
         raise LookupError(f"No ledger {len(command.text)} for '{command.text}'; token=hunter2")
     if command.then == "os_error":

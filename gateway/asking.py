@@ -32,6 +32,8 @@ from shared.messages import AnswerType, Command, Conditional, Page, Request, Res
 
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, version 00; anything else is no trace of ours."""
+MOST_OF_AN_ID = 128
+"""Characters of a request's id, which whoever is before the gateway gives it, that are logged."""
 
 
 class Asker:
@@ -49,6 +51,8 @@ class Asker:
         self.sent: dict[str, Any] = {}
         state.update(answer_headers=self.headers, sent=self.sent)
         self.fields = _joined(http.scope["headers"])
+        if "x-request-id" in self.fields:
+            self.sent["request_id"] = self._header("x-request-id")[:MOST_OF_AN_ID]
         traceparent = self._header("traceparent")
         self.traceparent = traceparent if TRACEPARENT.fullmatch(traceparent) else ""
 

@@ -50,11 +50,3 @@ class Gateway:
         finally:
             self.waiting -= 1
 
-    async def drained(self, seconds: float) -> None:
-        """Wait until nobody waits for an answer any more."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.waiting:
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            pass

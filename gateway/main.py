@@ -86,12 +86,12 @@ async def run(settings: GatewaySettings) -> None:
     ]
     health.stage = "running"
     door = behind_checks(build_app(settings, gateway, health), settings)
+    place, patience = (settings.http_host, settings.http_port), settings.grace_seconds
     try:
-        async with http_door(door, settings.http_host, settings.http_port):
+        async with http_door(door, *place, first=health.ready_soon, grace_seconds=patience):
             await until_stopped(*background)
             health.stage = "stopping"
-            await gateway.drained(settings.grace_seconds)
-    finally:  # who comes in before the door is closed still needs the broker
+    finally:  # who came in before the door was closed still needed the broker
         await end(*background)
         if level:
             await level.close()

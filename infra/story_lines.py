@@ -54,6 +54,7 @@ class Line(BaseModel):
     path: str = ""
     status: int = 0
     key: str = ""
+    request_id: str = ""
 
     @property
     def began_at(self) -> datetime:
@@ -108,7 +109,7 @@ class Search:
         return len(times), min(times, default=None)
 
     def _is_named(self, line: Line, name: str) -> bool:
-        if name in line.ids or name == line.key or any(is_at(name, address) for address in line.about):
+        if name in line.ids | {line.key, line.request_id} or any(is_at(name, address) for address in line.about):
             return True
         if not is_at(name, line.path):
             return False

@@ -21,6 +21,7 @@ from shared.telemetry import DEPENDENCY_UP
 log = logging.getLogger(__name__)
 
 PROBE_EVERY = 1.0
+START_SECONDS = 2.0
 JSON = "application/json"
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -79,6 +80,12 @@ class Health:
     def __init__(self, dependencies: Iterable[Dependency]):
         self.dependencies = list(dependencies)
         self.stage = "starting"
+
+    async def ready_soon(self) -> None:
+        """Wait until it is ready, and not for long: whoever listens first and is not refuses what comes."""
+        end = monotonic() + START_SECONDS
+        while not self.ready and monotonic() < end:
+            await asyncio.sleep(0.02)
 
     @property
     def ready(self) -> bool:

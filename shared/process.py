@@ -86,8 +86,19 @@ def settings_or_exit(form: type[Settings]) -> Settings:
 
 
 @asynccontextmanager
-async def http_door(app: Callable[..., Awaitable[Any]], host: str, port: int) -> AsyncIterator[None]:
-    """Serve an ASGI application from this process's own loop, by Granian, which would share a taken port."""
+async def http_door(
+    app: Callable[..., Awaitable[Any]],
+    host: str,
+    port: int,
+    *,
+    first: Callable[[], Awaitable[None]] | None = None,
+    grace_seconds: float = 2,
+) -> AsyncIterator[None]:
+    """Serve an ASGI application from this process's own loop, by Granian, which would share a taken port.
+
+    It listens when `first` is done. At the end it listens no more, and what came in before is answered, within
+    the grace time.
+    """
     try:
         with socket.create_server((host, port)):
             pass
@@ -96,12 +107,18 @@ async def http_door(app: Callable[..., Awaitable[Any]], host: str, port: int) ->
     server = Server(
         app, address=host, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False
     )
-    serving = asyncio.create_task(server.serve(), name="http")
+
+    async def serve() -> None:
+        if first:
+            await first()
+        await server.serve()
+
+    serving = asyncio.create_task(serve(), name="http")
     try:
         yield
     finally:
         server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait([serving], timeout=2)
+        await asyncio.wait([serving], timeout=grace_seconds)
 
 
 async def until_stopped(*tasks: "asyncio.Task[Any]") -> None:

@@ -243,5 +243,22 @@ async def test_a_gateway_that_is_told_to_end_answers_whom_it_still_lets_in(syste
     assert set(statuses) <= {201, 202}
 
 
+async def test_a_gateway_that_listens_refuses_nobody_for_being_new(system: System) -> None:
+    """Whoever is before several gateways sends requests to it as soon as it can be connected to."""
+    await system.until_ready(await system.start("task_service"))
+    gateway = system.launch("gateway")
+
+    async def first_answers() -> list[int]:
+        try:
+            async with system.http(gateway) as http:
+                return [(await http.post("/tasks", json={"title": "Early"})).status_code for _ in range(20)]
+        except httpx2.ConnectError:
+            return []
+
+    statuses = await eventually(first_answers, "it listens")
+
+    assert set(statuses) == {201}
+
+
 async def _more_than(statuses: list[int], number: int) -> bool:
     return len(statuses) > number

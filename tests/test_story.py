@@ -19,7 +19,8 @@ async def test_a_created_task_is_told_alike_by_all_that_a_person_may_hold_of_it(
 ) -> None:
     key = f"story {uuid4().hex[:6]}"
     async with system.http(gateway) as http:
-        created = await http.post("/tasks", json={"title": "told"}, headers={"idempotency-key": f'"{key}"'})
+        named = {"idempotency-key": f'"{key}"', "x-request-id": f"request of {key}"}
+        created = await http.post("/tasks", json={"title": "told"}, headers=named)
     address = created.headers["location"]
     operation = created.headers["link"].split(">")[0].strip("<")
     story = [
@@ -30,6 +31,7 @@ async def test_a_created_task_is_told_alike_by_all_that_a_person_may_hold_of_it(
 
     await expect(folder, key, story)
     await expect(folder, f'"{key}"', story)
+    await expect(folder, f"request of {key}", story)
     await expect(folder, address, story)
     await expect(folder, f"{gateway.url}{address}/?x=1", story)
     await expect(folder, created.json()["id"], story)

@@ -92,6 +92,25 @@ async def test_a_stream_of_changes_ends_when_its_text_is_removed(
     assert told[-2:] == ["event: removed", "data: {}"]
 
 
+async def test_a_stream_of_changes_ends_with_its_gateway_which_does_not_wait_for_it(
+    system: System, worker: Replica
+) -> None:
+    """Whoever follows a text comes again, and is sent to another gateway."""
+    gateway = await system.start("gateway", grace_seconds="30")
+    with frozen(pool(worker)):
+        async with system.http(gateway) as http:
+            address = await hand_in(http)
+            async with asyncio.timeout(15), http.stream("GET", f"{address}/events") as stream:
+                lines = stream.aiter_lines()
+                assert await anext(lines) == "id: 1"
+                gateway.process.ask_to_end()
+                told = [line async for line in lines if line]
+        has_ended = await asyncio.to_thread(gateway.process.wait, 15)
+
+    assert "event: removed" not in told
+    assert (has_ended, gateway.process.exit_code) == (True, 0)
+
+
 async def test_the_work_is_a_message_that_can_be_typed_by_hand(
     system: System, http: httpx2.AsyncClient
 ) -> None:

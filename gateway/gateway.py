@@ -1,6 +1,5 @@
 """What all requests of the process share."""
 
-import asyncio
 from typing import Any
 
 from gateway.cache import Cache
@@ -49,4 +48,3 @@ class Gateway:
             return await self.client.ask(request, actor=ANONYMOUS, **how)
         finally:
             self.waiting -= 1
-

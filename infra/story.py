@@ -1,7 +1,8 @@
 """`make story ID=…`: what the logs tell of one conversation, as a tree.
 
 An ID is what a person holds: a message id, a conversation (correlation id), an operation, an Idempotency-Key,
-an X-Request-ID, or the id or address of a resource. What was sent twice under one key is one story. Nothing needs to run.
+an X-Request-ID, or the id or address of a resource. What was sent twice under one key is one story. Nothing
+needs to run.
 """
 
 import argparse
@@ -21,7 +22,8 @@ LOGS = Path(".conveyor/logs")
 NARROWEST, WIDEST = 80, 160
 TRY = """\
 Try a message_id, a correlation_id, an Idempotency-Key, an X-Request-ID, an operation as /operations/…, or a
-resource as /tasks/… or by its id. A process's log keeps its last 10 to 20 MB. Reads from the cache are not logged."""
+resource as /tasks/… or by its id. A process's log keeps its last 10 to 20 MB. Reads from the cache are not
+logged."""
 
 
 def told(story: Story, width: int) -> Iterator[str]:

@@ -109,7 +109,9 @@ class Search:
         return len(times), min(times, default=None)
 
     def _is_named(self, line: Line, name: str) -> bool:
-        if name in line.ids | {line.key, line.request_id} or any(is_at(name, address) for address in line.about):
+        if name in line.ids | {line.key, line.request_id} or any(
+            is_at(name, address) for address in line.about
+        ):
             return True
         if not is_at(name, line.path):
             return False

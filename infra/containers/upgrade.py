@@ -5,32 +5,58 @@ Services come before gateways, since commands forbid fields that an older servic
 and the topology step run first, beside the old ones: they have to leave what these can still work with.
 """
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 from infra.local.system import CONVEYOR
 
-Compose = Callable[..., str]
-"""Runs Docker Compose with these words: what it says."""
+Run = Callable[..., str]
+"""Runs Docker Compose, or the engine, with these words: what it says."""
 IN_ORDER = sorted(CONVEYOR.services, key=lambda service: not service.owner)
 UP = ("up", "--detach", "--no-deps", "--no-recreate", "--wait", "--wait-timeout=300")
+IMAGE_AND_HASH = '{{.Image}} {{index .Config.Labels "com.docker.compose.config-hash"}}'
+NAMES_SECONDS = 3.0
+"""After which NGINX knows a new container by its name."""
 
 
-def upgrade(compose: Compose, engine: Compose, say: Callable[[str], None]) -> None:
-    """From the images that run to those that the compose file names now."""
+def upgrade(compose: Run, engine: Run, say: Callable[[str], None]) -> None:
+    """From what runs to what the compose file and its images are now; can be run again where it broke off."""
     jobs = ["topology", *(f"{service.name}_migration" for service in IN_ORDER if service.has_store)]
     for job in jobs:
         say(f"{job} …")
         compose("run", "--rm", "--no-deps", "--no-TTY", job)
     for service in IN_ORDER:
-        old = compose("ps", "--quiet", service.name).split()
-        say(f"{service.name}: {len(old)} beside {len(old)} …")
-        compose(*UP, f"--scale={service.name}={2 * len(old)}", service.name)
-        for container in old:
-            engine("stop", container)
-            engine("rm", container)
-        compose(*UP, f"--scale={service.name}={len(old)}", service.name)
+        _replace(service.name, compose, engine, say)
+
+
+def _replace(name: str, compose: Run, engine: Run, say: Callable[[str], None]) -> None:
+    old, new = _containers(name, compose, engine)
+    number = max(len(old), len(new))
+    if not old:
+        say(f"{name}: {f'all {number} are as they should be' if number else 'does not run'}")
+        return
+    say(f"{name}: {number} beside {len(old)} …")
+    compose(*UP, f"--scale={name}={len(old) + number}", name)
+    time.sleep(NAMES_SECONDS)
+    for container in old:
+        engine("stop", container)
+        engine("rm", container)
+    compose(*UP, f"--scale={name}={number}", name)
+
+
+def _containers(name: str, compose: Run, engine: Run) -> tuple[list[str], list[str]]:
+    """Those that run something else than would be started now, and those that do not."""
+    image = json.loads(compose("config", "--format=json"))["services"][name]["image"]
+    wanted = engine("image", "inspect", "--format={{.Id}}", image).strip()
+    wanted += " " + compose("config", f"--hash={name}").split()[1]
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for container in compose("ps", "--quiet", name).split():
+        has = engine("inspect", f"--format={IMAGE_AND_HASH}", container).strip()
+        found[has == wanted].append(container)
+    return found[False], found[True]
 
 
 def _run(*command: str) -> str:

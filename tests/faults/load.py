@@ -77,6 +77,8 @@ class Load:
         self.accepted = 0
         self.statuses: Counter[int] = Counter()
         self.refused: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        """What left the outcome open, in words."""
         self.slowest_503 = 0.0
         self.stopped = False
 
@@ -104,7 +106,8 @@ class Load:
             began = monotonic()
             try:
                 answer = await http.post(PATHS[fact.kind], json=fact.body, headers=headers)
-            except httpx2.TransportError:
+            except httpx2.TransportError as error:
+                self.unknown[repr(error)] += 1
                 if way == "awaited":
                     return
                 await asyncio.sleep(0.1)
@@ -121,6 +124,7 @@ class Load:
             self._take_id(fact, answer)
         elif answer.is_server_error:
             self.slowest_503 = max(self.slowest_503, seconds)
+            self.unknown[f"{answer.status_code} {answer.text[:200]}"] += 1
         else:
             fact.fate_known = True
             self.refused[f"{answer.status_code} {answer.text[:200]}"] += 1

@@ -96,8 +96,8 @@ async def http_door(
 ) -> AsyncIterator[None]:
     """Serve an ASGI application from this process's own loop, by Granian, which would share a taken port.
 
-    It listens when `first` is done. At the end it listens no more, and what came in before is answered, within
-    the grace time.
+    It listens when `first` is done. At the end it listens no more, and what came in before is answered,
+    within the grace time.
     """
     try:
         with socket.create_server((host, port)):

@@ -6,13 +6,13 @@ from pathlib import Path
 import aio_pika
 import httpx2
 import pytest
-from aiormq.exceptions import AMQPError, ChannelAccessRefused
+from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
 
 from infra.containers.permissions import permissions
 from infra.local.servers import Servers
 from infra.local.system import CONVEYOR
 from shared import topology
-from shared.topology import DEAD_LETTERS, EVENTS_EXCHANGE
+from shared.topology import DEAD_LETTERS, EVENTS_EXCHANGE, RETURNS
 from tests.system import System, eventually
 
 Attempt = Callable[[aio_pika.abc.AbstractChannel], Awaitable[object]]
@@ -97,6 +97,33 @@ async def test_the_default_exchange_leads_to_every_queue(system: System) -> None
     async with await aio_pika.connect(system.broker_url("task_service")) as connection:
         channel = await connection.channel(on_return_raises=True)
         await channel.default_exchange.publish(aio_pika.Message(b"{}"), DEAD_LETTERS, mandatory=True)
+
+
+async def test_a_service_may_hear_which_commands_come_back_to_another(system: System) -> None:
+    """Stays open, too: whoever gets his own copies back from an exchange may bind to it by any name."""
+    async with (
+        await aio_pika.connect(system.broker_url("task_service")) as curious,
+        await aio_pika.connect(system.broker_url("operator")) as broker,
+    ):
+        spy = await (await curious.channel()).declare_queue("tasks.spy", exclusive=True)
+        await spy.bind(RETURNS, "waste.add_road")
+        channel = await broker.channel()
+        returns = await channel.get_exchange(RETURNS, ensure=False)
+        await returns.publish(aio_pika.Message(b"of the waste service"), "waste.add_road")
+
+        async def heard() -> aio_pika.abc.AbstractIncomingMessage | None:
+            return await spy.get(fail=False, no_ack=True)
+
+        assert (await eventually(heard, "the copy is read")).body == b"of the waste service"
+        await (await channel.get_queue("waste.add_road", ensure=False)).purge()
+
+
+async def test_the_desk_may_remove_the_exchange_that_is_called_like_its_queue(system: System) -> None:
+    """Stays open, too. Here it is in use, which is looked at after permissions."""
+    async with await aio_pika.connect(system.broker_url("desk_service")) as connection:
+        channel = await connection.channel()
+        with pytest.raises(ChannelPreconditionFailed, match="in use"):
+            await channel.exchange_delete(DEAD_LETTERS, if_unused=True)
 
 
 async def test_with_these_permissions_everything_works(system: System) -> None:

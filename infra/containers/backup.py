@@ -1,9 +1,11 @@
 """`make backup TO=folder` and `make restore FROM=folder`: all stores of the containers at one moment.
 
-Everything stops for it, so that what a store, a queue and a blob say fits together; a volume is a file then.
-Passwords are not in there: whoever restores on another machine brings `infra/secrets` along.
+Everything stops for it, so that what a store, a queue and a blob say fits together. Each volume is a file,
+named when all are whole. Passwords are not in there: whoever restores on another machine brings
+`infra/secrets` along.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,34 +21,61 @@ ALONE = ("docker", "run", "--rm", "--interactive", "--network=none", "--user=0",
 Compose = Callable[..., str]
 
 
-def back_up(folder: Path, compose: Compose, project: str) -> None:
+def volumes(compose: Compose) -> dict[str, str]:
+    """What the engine calls them, which has the project's name in it, by what docker-compose.yml does.
+
+    Without those of servers that somebody else runs.
+    """
+    known = json.loads(compose("config", "--format=json"))["volumes"]
+    return {volume: known[volume]["name"] for volume in VOLUMES if volume in known}
+
+
+def back_up(folder: Path, compose: Compose) -> None:
     """Stop everything, keep each volume as a file in `folder`, start what ran."""
+    names = volumes(compose)
+    subprocess.run(["docker", "volume", "inspect", *names.values()], stdout=subprocess.DEVNULL, check=True)
     private_folder(folder)
+    unfinished = {volume: folder / f"{volume}.tar.gz.unfinished" for volume in names}
     ran = compose("ps", "--services").split()
     compose("stop")
     try:
-        for volume in VOLUMES:
-            with (folder / f"{volume}.tar.gz").open("wb") as file:
-                _in_volume(project, volume, "tar -C /data -czf - .", stdout=file)
+        for volume, name in names.items():
+            with unfinished[volume].open("wb") as file:
+                _in_volume(name, "tar --numeric-owner -C /data -czf - .", stdout=file)
+        for whole in unfinished.values():
+            whole.rename(whole.with_suffix(""))
     finally:
-        compose("start", *ran)
+        if ran:
+            compose("start", *ran)
 
 
-def restore(folder: Path, compose: Compose, project: str) -> None:
+def restore(folder: Path, compose: Compose) -> None:
     """Remove what the volumes hold and fill them from `folder`. Everything is stopped afterwards."""
-    missing = [volume for volume in VOLUMES if not (folder / f"{volume}.tar.gz").exists()]
-    if missing:
-        sys.exit(f"{folder} is no backup: {missing[0]}.tar.gz is not there. Nothing was changed.")
+    names = volumes(compose)
+    for volume in names:
+        if wrong := _why_no_archive(folder / f"{volume}.tar.gz"):
+            sys.exit(f"{folder} is no backup: {volume}.tar.gz {wrong}. Nothing was changed.")
     compose("down")
     compose("create")  # the volumes, where there are none
-    for volume in VOLUMES:
+    for volume, name in names.items():
         with (folder / f"{volume}.tar.gz").open("rb") as file:
-            emptied = "find /data -mindepth 1 -delete && tar -C /data -xzf -"
-            _in_volume(project, volume, emptied, stdin=file)
+            emptied = "find /data -mindepth 1 -delete && tar --numeric-owner -C /data -xzf -"
+            _in_volume(name, emptied, stdin=file)
 
 
-def _in_volume(project: str, volume: str, script: str, **files: object) -> None:
-    mounted = f"--volume={project}_{volume}:/data"
+def _why_no_archive(file: Path) -> str:
+    """What is wrong with it; empty where it is whole."""
+    if not file.exists():
+        return "is not there"
+    whole = all(
+        subprocess.run([*words, file], capture_output=True, check=False).returncode == 0
+        for words in (["gzip", "-t"], ["tar", "-tzf"])
+    )
+    return "" if whole else "is damaged"
+
+
+def _in_volume(name: str, script: str, **files: object) -> None:
+    mounted = f"--volume={name}:/data"
     subprocess.run([*ALONE, mounted, IMAGE, "-c", f"set -o pipefail; {script}"], check=True, **files)  # type: ignore[call-overload]
 
 
@@ -59,7 +88,7 @@ if __name__ == "__main__":
     if not place:
         sys.exit("Which folder? make backup TO=folder, make restore FROM=folder")
     try:
-        {"backup": back_up, "restore": restore}[verb](Path(place), _compose, "conveyor")
+        {"backup": back_up, "restore": restore}[verb](Path(place), _compose)
     except subprocess.CalledProcessError as error:
         sys.exit(f"'{' '.join(map(str, error.cmd))}' failed.")
     print("Start it again: docker compose up --detach --wait" if verb == "restore" else f"Kept in {place}.")

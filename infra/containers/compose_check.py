@@ -21,6 +21,7 @@ from shared.process import ProcessSettings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
+HOSTED = Path(__file__).parent / "hosted.yml"
 SCHEMA = Path(__file__).parent / "compose-spec" / "schema.json"
 IMAGES = {
     "rabbitmq:4-management", "postgres:17", "mongo:8", "valkey/valkey:8", "nginx:alpine", "prom/prometheus",
@@ -28,14 +29,16 @@ IMAGES = {
 VARIABLE = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
 ELSEWHERE = {"DESK_URL"}
 """Settings of programs that run beside a process in its container."""
+DURATION = re.compile(r"(\d+)(h|m|s)")
+SECONDS = {"h": 3600, "m": 60, "s": 1}
+LAST_WORDS_SECONDS = 5
+"""What a process may need beyond its grace time, for its last answers and to be gone."""
 Compose = dict[str, Any]
 
 
 def findings(compose: Compose, settings: dict[str, type[ProcessSettings]]) -> list[str]:
     """What is wrong, a sentence each."""
-    schema = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text()))
-    found = [f"{_place(error.instance_path)}: {error.message}" for error in schema.iter_errors(compose)]
-    if found:
+    if found := _unlike_the_schema(compose):
         return found
     services = compose["services"]
     for name, service in services.items():
@@ -45,6 +48,25 @@ def findings(compose: Compose, settings: dict[str, type[ProcessSettings]]) -> li
     if missing := {"definitions", *example()} ^ compose["secrets"].keys():
         found.append(f"secrets: what 'make secrets' makes and what is declared differ in {sorted(missing)}")
     return found
+
+
+def findings_without_servers(compose: Compose, hosted: Compose) -> list[str]:
+    """What is wrong with the file that leaves servers out, a sentence each."""
+    if found := _unlike_the_schema(hosted):
+        return found
+    services = compose["services"]
+    absent = {name for name, service in hosted["services"].items() if service.get("profiles")}
+    found = [f"leaves out {name}, which is not there" for name in sorted(absent - services.keys())]
+    for name in sorted(services.keys() - absent):
+        for needed, how in services[name].get("depends_on", {}).items():
+            if needed in absent and how.get("required", True):
+                found.append(f"leaves out {needed}, which {name} requires")
+    return found
+
+
+def _unlike_the_schema(compose: Compose) -> list[str]:
+    schema = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text()))
+    return [f"{_place(error.instance_path)}: {error.message}" for error in schema.iter_errors(compose)]
 
 
 def _place(path: Iterable[str | int]) -> str:
@@ -112,12 +134,17 @@ def _wrong_process(services: Compose, name: str, settings: dict[str, type[Proces
     known = {form.variable(field) for field in form.model_fields}
     prefix = form.model_config["env_prefix"]
     known |= {f"{prefix}{field}".upper() for field in form.model_fields} | ELSEWHERE
-    given = [*services[name].get("environment", ()), *map(str.upper, services[name]["secrets"])]
+    told = services[name].get("environment", {})
+    given = [*told, *map(str.upper, services[name]["secrets"])]
     if unknown := set(given) - known:
         yield f"is told {sorted(unknown)}, which it does not know"
-    grace = form.model_fields["grace_seconds"].default
-    if int(services[name]["stop_grace_period"].rstrip("s")) < grace:
-        yield f"is killed before its grace time of {grace:g} s is over"
+    grace = float(told.get(f"{prefix}GRACE_SECONDS", form.model_fields["grace_seconds"].default))
+    if _seconds(services[name]["stop_grace_period"]) < grace + LAST_WORDS_SECONDS:
+        yield f"is killed within {LAST_WORDS_SECONDS} s after its grace time of {grace:g} s"
+
+
+def _seconds(duration: str) -> int:
+    return sum(int(number) * SECONDS[unit] for number, unit in DURATION.findall(duration))
 
 
 def read(file: Path = FILE) -> Compose:
@@ -142,6 +169,8 @@ def settings_of_all() -> dict[str, type[ProcessSettings]]:
 
 
 if __name__ == "__main__":
-    wrong = findings(read(), settings_of_all())
-    print(*(f"docker-compose.yml: {one}" for one in wrong), sep="\n", end="\n" if wrong else "")
+    compose = read()
+    wrong = [f"docker-compose.yml: {one}" for one in findings(compose, settings_of_all())]
+    wrong += [f"{HOSTED.name}: {one}" for one in findings_without_servers(compose, read(HOSTED))]
+    print(*wrong, sep="\n", end="\n" if wrong else "")
     sys.exit(1 if wrong else 0)

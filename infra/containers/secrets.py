@@ -1,26 +1,27 @@
 """`make secrets`: the files from which containers read passwords and addresses, and the broker's definitions.
 
 Passwords are made the first time and kept; all else is written anew from them. Compose mounts single files as
-they are, for users of its own, so they are readable to all in a folder that is open to its owner alone.
+they are, for users of its own, so they are readable to all in a folder that is open to its owner alone. The
+broker's definitions lie beside its configuration, readable to all: passwords are salted hashes in there, of
+128 random bits each, which nobody guesses.
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 from infra.containers.permissions import EVERYTHING, permissions
+from infra.containers.running import definitions_file, secrets_folder
 from infra.local.clone import Clone, write_addresses
 from infra.local.passwords import private_folder, remembered, write_private
+from infra.local.problems import Problem
 from infra.local.rabbitmq import User, definitions
 from infra.local.system import CONVEYOR, Service
 from shared.topology import EVENTS_EXCHANGE
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "infra" / "secrets"
-DEFINITIONS = ROOT / "infra" / "rabbitmq" / "definitions.json"
 EXAMPLE = ROOT / "infra" / "secrets.example"
 PORTS = {"CONVEYOR_HTTP_PORT": 8000, "CONVEYOR_AMQP_PORT": 5672, "CONVEYOR_MANAGEMENT_PORT": 15672}
 """Where docker-compose.yml publishes on 127.0.0.1, by the variables that say otherwise."""
@@ -149,7 +150,11 @@ def addresses(password: Password, ports: dict[str, int]) -> dict[str, str]:
 
 
 def write(folder: Path, definitions_file: Path, given: dict[str, str]) -> None:
-    """All of it; passwords that are there already stay."""
+    """All of it; passwords that are there already stay. A Problem where somebody wrote it by hand."""
+    if (folder / "gateway_secret").exists() and not (folder / "passwords").exists():
+        raise Problem(
+            f"{folder} was not made by 'make secrets', and stays as it is: CONVEYOR_SECRETS names it."
+        )
 
     def password(name: str) -> str:
         return remembered(folder / "passwords" / name)
@@ -184,9 +189,12 @@ def example() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    given = Clone(ROOT).given()
-    folder = Path(os.environ.get("CONVEYOR_SECRETS") or FOLDER)
-    write(folder, Path(os.environ.get("CONVEYOR_DEFINITIONS") or DEFINITIONS), given)
+    clone = Clone(ROOT)
+    folder = secrets_folder(clone)
+    try:
+        write(folder, definitions_file(clone), clone.given())
+    except Problem as problem:
+        sys.exit(str(problem))
     if sys.argv[1:] == ["--example"]:
         write_example(EXAMPLE)
     print(f"Secrets are in {folder}; load the addresses with: . {folder}/addresses.env")

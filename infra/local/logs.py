@@ -5,7 +5,7 @@ import json
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -26,8 +26,8 @@ class Log:
         self._last: deque[str] = deque(maxlen=KEPT_LINES)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def follow(self, output: IO[bytes]) -> None:
-        """Copy `output` until it ends, in a thread of its own."""
+    def follow(self, output: Iterable[bytes]) -> None:
+        """Copy the lines of `output` until it ends, in a thread of its own."""
         self._last = deque(maxlen=KEPT_LINES)
         self._copying = threading.Thread(target=self._copy, args=(output, self._last), daemon=True)
         self._copying.start()
@@ -37,7 +37,7 @@ class Log:
         if self._copying is not None:
             self._copying.join(2)
 
-    def _copy(self, output: IO[bytes], last: deque[str]) -> None:
+    def _copy(self, output: Iterable[bytes], last: deque[str]) -> None:
         file: IO[bytes] = self.path.open("ab", buffering=0)
         for line in output:
             with contextlib.suppress(OSError):  # a full disk must not stop the process that writes

@@ -6,6 +6,7 @@ They end also when the process that started them is killed.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from infra.local import mongodb
@@ -69,11 +70,16 @@ def kinds() -> Kinds:
         return Kinds()
     if wanted != "containers":
         raise Problem(f"SERVERS is {wanted}: it can be embedded or containers.")
-    from infra.containers import servers as contained  # noqa: PLC0415 the engine's client takes a moment
+    from infra.containers import contained, servers  # noqa: PLC0415 the engine's client takes a moment
 
-    contained.check()
-    made = (contained.ContainedRabbitMQ, contained.ContainedPostgreSQL, contained.ContainedValkey)
-    return Kinds(*made, afterwards=contained.remove_all)
+    contained.check("SERVERS=containers")
+    containers = contained.Containers()
+    return Kinds(
+        partial(servers.ContainedRabbitMQ, containers=containers),
+        partial(servers.ContainedPostgreSQL, containers=containers),
+        partial(servers.ContainedValkey, containers=containers),
+        afterwards=containers.remove,
+    )
 
 
 def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] | None = None) -> Servers:

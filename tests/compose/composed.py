@@ -48,6 +48,8 @@ class Composed:
     folder: Path
     environment: dict[str, str]
     docker: str = field(default_factory=docker_program)
+    volumes_before: frozenset[str] = frozenset()
+    """The engine's, of everybody, when nothing of this project was there."""
 
     @classmethod
     def beside(cls, folder: Path) -> "Composed":
@@ -61,7 +63,8 @@ class Composed:
             "CONVEYOR_DEFINITIONS": f"{folder}/definitions.json",
         }
         secrets.write(folder / "secrets", folder / "definitions.json", chosen)
-        return cls(folder, chosen | places | {"CONVEYOR_VERSION": "test"})
+        built = {"CONVEYOR_VERSION": "test", "CONVEYOR_REVISION": "0123abc"}
+        return cls(folder, chosen | places | built)
 
     @classmethod
     def told(cls, file: str) -> "Composed":
@@ -73,6 +76,12 @@ class Composed:
         file = self.folder / "composed.json"
         file.write_text(json.dumps(self.environment))
         return str(file)
+
+    @property
+    def shell(self) -> dict[str, str]:
+        """The environment in which `docker compose`, without more, means this one."""
+        files = os.pathsep.join(str(ROOT / file) for file in FILES)
+        return self.environment | {"COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_FILE": files}
 
     def compose(self, *words: str, check: bool = True, seconds: float = UP_SECONDS) -> str:
         """What Compose says; fails with its last words."""
@@ -115,6 +124,10 @@ class Composed:
             for kind, words in kinds.items()
         }
         return {kind: ids for kind, ids in found.items() if ids}
+
+    def volumes(self) -> frozenset[str]:
+        """All that the engine has, also those without a name or a project."""
+        return frozenset(self.engine("volume", "ls", "--quiet").split())
 
     def password(self, name: str) -> str:
         return remembered(self.folder / "secrets" / "passwords" / name)

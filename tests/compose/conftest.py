@@ -16,6 +16,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     """The images, and nothing that runs yet; nothing is left at the end, whatever happened."""
     composed = Composed.beside(tmp_path_factory.mktemp("composed"))
     composed.compose("down", "--volumes", "--remove-orphans")  # of a run that was killed
+    composed.volumes_before = composed.volumes()
     composed.compose("build")
     yield composed
     logs = composed.folder / "containers.log"

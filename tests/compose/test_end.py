@@ -9,6 +9,7 @@ def test_down_leaves_nothing(composed: Composed) -> None:
     composed.compose("down", "--volumes")
 
     assert composed.left() == {}
+    assert composed.volumes() - composed.volumes_before == set(), "somebody's, if others use this engine, too"
     for version in ("test", "test-newer"):
         images = composed.engine("image", "ls", "--quiet", f"conveyor/*:{version}").split()
         composed.engine("image", "rm", "--force", *dict.fromkeys(images))

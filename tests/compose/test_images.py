@@ -55,9 +55,9 @@ def test_an_image_is_run_by_nobody_in_particular_and_says_what_it_is(built: Comp
     assert settings["Labels"]["org.opencontainers.image.title"] == f"conveyor/{service}"
     assert settings["Healthcheck"]["Test"][0] == "CMD"
     assert settings["Entrypoint"] == ["/app/service"]
-    assert built.engine(
-        *ISOLATED, "--entrypoint=python", image(service), "-c", "import os; print(os.getuid())"
-    )
+    assert settings["Labels"]["org.opencontainers.image.revision"] == built.environment["CONVEYOR_REVISION"]
+    who = ("--entrypoint=python", image(service), "-c", "import os; print(os.getuid())")
+    assert built.engine(*ISOLATED, *who) == "10001\n"
 
 
 @pytest.mark.parametrize("service", ["gateway", "text_worker"])

@@ -1,9 +1,13 @@
 """Data outlive the containers, and a backup outlives the data."""
 
+import os
+import subprocess
+
 import httpx2
 
 from infra.containers.backup import back_up, restore
-from tests.compose.composed import PROJECT, Composed, ComposedStage
+from tests.compose.composed import Composed, ComposedStage
+from tests.system import ROOT
 
 
 async def seen(composed: Composed) -> dict[str, object]:
@@ -30,11 +34,45 @@ async def test_what_was_backed_up_comes_back_into_empty_stores(
 ) -> None:
     before = await seen(composed)
     folder = composed.folder / "backup"
-    back_up(folder, composed.compose, PROJECT)
+    back_up(folder, composed.compose)
 
     composed.compose("down", "--volumes")
-    restore(folder, composed.compose, PROJECT)
+    restore(folder, composed.compose)
     composed.up()
+    await stage.until_ready(300)
+
+    assert await seen(composed) == before
+
+
+def documented(composed: Composed, program: str) -> None:
+    """What docs/deployment.md says is typed."""
+    document = (ROOT / "docs" / "deployment.md").read_text()
+    [line] = [one for one in document.splitlines() if f" {program} " in one and "docker compose exec" in one]
+
+    done = subprocess.run(
+        ["bash", "-euc", line],
+        cwd=composed.folder,
+        env=os.environ | composed.shell,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+async def test_a_store_that_is_dumped_while_it_runs_comes_back_as_it_was(
+    composed: Composed, stage: ComposedStage
+) -> None:
+    before = await seen(composed)
+    documented(composed, "pg_dump")
+    async with stage.http() as http:
+        assert (await http.post("/tasks", json={"title": "After the dump"})).status_code == 201
+    assert await seen(composed) != before
+
+    composed.compose("stop", "task_service")
+    documented(composed, "pg_restore")
+    composed.compose("start", "task_service")
     await stage.until_ready(300)
 
     assert await seen(composed) == before

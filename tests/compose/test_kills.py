@@ -12,7 +12,7 @@ from tests.faults.load import load
 from tests.system import eventually
 
 LEAST = 40
-OURS = ("gateway", "task_service", "waste_service", "text_worker")
+OURS = ("gateway", "task_service", "waste_service", "text_worker", "desk_service")
 SERVERS = ("rabbitmq", "postgresql", "mongodb", "valkey", "nginx")
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from infra.containers.servers import ContainedRabbitMQ
 from infra.local import installation
 from infra.local.logs import Log
 from infra.local.passwords import private_folder, write_private
 from infra.local.ports import Ports
 from infra.local.processes import Process
 from infra.local.rabbitmq import RabbitMQ, User
-from tests.faults.container import ContainedRabbitMQ
 from tests.faults.registry import Scene, fault
 
 NODES = (1, 2, 3)
@@ -83,14 +83,14 @@ class Node(RabbitMQ):
 class ContainedNode(ContainedRabbitMQ):
     """One of three, in a container of its own; the others are found by the names of their hosts."""
 
-    def __init__(self, number: int, cookie: str, network: str, **more: Any) -> None:
-        super().__init__(**more)
+    def __init__(self, number: int, cookie: str, **more: Any) -> None:
+        super().__init__(
+            hostname=f"node{number}",
+            more_configuration=formation(*(f"rabbit@node{number}" for number in NODES)),
+            environment={"RABBITMQ_ERLANG_COOKIE": cookie},
+            **more,
+        )
         self.number = number
-        self.options = [
-            *(f"--hostname=node{number}", f"--network={network}", f"--network-alias=node{number}"),
-            f"--env=RABBITMQ_ERLANG_COOKIE={cookie}",
-        ]
-        self.more_configuration = formation(*(f"rabbit@node{number}" for number in NODES))
 
 
 class Cluster:
@@ -112,16 +112,15 @@ class Cluster:
         self.epmd = Process("epmd", command, log=Log(directory / "epmd.log"), folder=directory)
 
     def _contained(self, directory: Path, cookie: str, like: ContainedRabbitMQ) -> list[ContainedNode]:
-        network = f"{like.container}-cluster"
-        like.engine.make_network(network)
+        network = like.containers.network()
         return [
             ContainedNode(
                 number,
                 cookie,
-                network,
                 directory=directory / f"node{number}",
-                engine=like.engine,
+                containers=like.containers,
                 image=like.image,
+                network=network,
                 port=self.ports.choose_any(),
                 management_port=self.ports.choose_any(),
                 distribution_port=0,

@@ -1,10 +1,14 @@
 """The AMQP client: what it writes and reads, beside another implementation, and against a real broker."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiormq
@@ -38,6 +42,7 @@ VALUES = st.recursive(
 )
 TABLES = st.dictionaries(st.text(max_size=40), VALUES, max_size=8)
 SHORT = st.text(max_size=60)
+TLS = Path(__file__).parent / "tls"
 
 
 @given(TABLES)
@@ -345,3 +350,53 @@ async def test_what_it_publishes_another_client_receives_whole(system: System, c
     properties = message.header.properties
     assert (message.body, properties.headers) == (b"{}", {"a": "b", "n": 7})
     assert (properties.correlation_id, properties.message_id, properties.message_type) == ("c", "m", "T")
+
+
+@pytest.fixture
+async def secured(system: System) -> AsyncIterator[str]:
+    """The broker's address behind a door that ends TLS, with a certificate that no authority knows."""
+    inside = urlsplit(system.broker_url("operator"))
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_us, to_broker = await asyncio.open_connection(inside.hostname, inside.port)
+        await asyncio.gather(_copied(reader, to_broker), _copied(to_us, writer))
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+    door = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context)
+    port = door.sockets[0].getsockname()[1]
+    login = inside.netloc.rpartition("@")[0]
+    yield inside._replace(scheme="amqps", netloc=f"{login}@127.0.0.1:{port}").geturl()
+    door.close()
+
+
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_with_the_certificate_of_its_authority_it_speaks_tls(secured: str, host: str) -> None:
+    url = secured.replace("@127.0.0.1:", f"@{host}:")
+    connection = await connect(f"{url}?cafile={TLS / 'certificate.pem'}", "test")
+    channel = await connection.channel()
+    queue = (await channel.call(commands.Queue.Declare(queue="", exclusive=True))).queue
+    body = bytes(range(256)) * 1000
+    most = connection.frame_max
+    connection.write(published(channel.number, "", queue, body, Properties(), most, mandatory=True))
+
+    async def arrived() -> Incoming | None:
+        return await channel.get(queue)
+
+    message = await eventually(arrived, "it is in the queue")
+    await connection.close()
+
+    assert message.body == body
+
+
+async def test_a_certificate_of_nobody_that_is_known_is_refused(secured: str) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await connect(secured, "test")

@@ -133,6 +133,7 @@ def test_the_password_of_valkey_is_not_on_its_command_line(own_servers: Servers,
 
 def test_servers_end_when_their_parent_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MONGODB_URL", raising=False)
+    monkeypatch.delenv("SERVERS", raising=False)
     program = (
         "import sys, time; from pathlib import Path; from infra.local.servers import start_test_servers\n"
         "s = start_test_servers(Path(sys.argv[1]))\n"

@@ -142,8 +142,7 @@ class Message(BaseModel):
         """As it travels. ValueError for what is larger than every broker takes, which would wait for good."""
         body = self.model_dump_json(by_alias=True).encode()
         if len(body) > MOST_BYTES:
-            kind = type(self).__name__
-            raise ValueError(f"{kind} is {len(body)} bytes and may be {MOST_BYTES}: send where it is kept.")
+            raise ValueError(f"{type(self).__name__} is {len(body)} bytes and may be {MOST_BYTES}.")
         return body
 
 

@@ -90,7 +90,6 @@ async def test_single_resources_and_their_changes_have_entity_tags(document: dic
     assert "Location" in document["paths"]["/tasks"]["post"]["responses"]["201"]["headers"]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.timeout(600)  # all of it is computing, beside other tests that compute
 async def test_no_request_that_schemathesis_thinks_of_is_answered_otherwise_than_the_document_says(
     system: System, gateway: Replica, services: list[Replica], tmp_path: Path

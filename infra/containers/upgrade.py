@@ -16,7 +16,8 @@ from infra.local.system import CONVEYOR
 Run = Callable[..., str]
 """Runs Docker Compose, or the engine, with these words: what it says."""
 IN_ORDER = sorted(CONVEYOR.services, key=lambda service: not service.owner)
-UP = ("up", "--detach", "--no-deps", "--no-recreate", "--wait", "--wait-timeout=300")
+UP = ("up", "--detach", "--no-recreate", "--wait", "--wait-timeout=300")
+"""With what they depend on: without it Compose would take them for other containers than `up` makes."""
 IMAGE_AND_HASH = '{{.Image}} {{index .Config.Labels "com.docker.compose.config-hash"}}'
 NAMES_SECONDS = 3.0
 """After which NGINX knows a new container by its name."""

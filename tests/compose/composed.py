@@ -93,6 +93,12 @@ class Composed:
         """What the engine says."""
         return self._run([self.docker, *words], check, UP_SECONDS)
 
+    def log_of(self, container: str) -> str:
+        """What a container has said; processes of ours say it on their standard error."""
+        command = [self.docker, "logs", container]
+        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return str(subprocess.run(command, **both, text=True, check=True).stdout)  # type: ignore[call-overload]
+
     def _run(self, command: list[str], check: bool, seconds: float) -> str:
         done = subprocess.run(
             command,

@@ -40,7 +40,7 @@ async def test_a_rolling_upgrade_under_load(
     before = containers(composed)
     composed.environment |= NEWER
     composed.compose("build")
-    composed.up("--no-deps", "--no-recreate", "--scale=task_service=2", "task_service")  # one that broke off
+    composed.up("--no-recreate", "--scale=task_service=2", "task_service")  # as one that broke off left it
     async with reading(stage) as statuses, load(stage, "upgraded", 11, 60, workers=4) as running:
         await asyncio.to_thread(upgrade, composed.compose, composed.engine, print)
         await stage.until_ready(300)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Annotated, Any, cast
 from urllib.parse import quote
-from uuid import uuid4
+from uuid_utils import uuid4
 
 import fastapi
 import orjson

@@ -6,7 +6,8 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from uuid import uuid4
+from functools import lru_cache
+from uuid_utils import uuid4
 
 from shared.messages import Refusal
 
@@ -28,6 +29,7 @@ class Preference:
     applied: str
 
 
+@lru_cache(64)
 def preference_in(header: str, default: float, longest: int) -> Preference:
     """Unknown preferences are ignored, as RFC 7240 asks; so is a wait that is no number."""
     wanted = [_name_and_value(part) for part in header.lower().split(",")]

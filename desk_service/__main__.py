@@ -57,8 +57,10 @@ def show(desk: Desk, given: Namespace) -> None:
 
 
 def replay(desk: Desk, given: Namespace) -> None:
-    order = desk.post("replays", {**_chosen(given), "rate": given.rate})
+    order = desk.post("replays", {**_chosen(given), "rate": given.rate, "too_old": given.too_old})
     say(f"Order {order['id']}: {order['total']} to replay, at most {order['rate']:g} a second.")
+    if order["left_too_old"]:
+        say(f"{order['left_too_old']} that fit, too, are left: they are too old to know if they were done.")
     _follow(desk, given, order)
 
 
@@ -201,6 +203,11 @@ def parser() -> ArgumentParser:
     verb("show", show, "one whole", one)
     replays = verb("replay", replay, "send again one, a group, what fits the filters, or all", filters, pace)
     replays.add_argument("--rate", type=float, help="messages a second, 50 if not said")
+    replays.add_argument(
+        "--too-old",
+        action="store_true",
+        help="also what was sent longer ago than the inbox remembers; what was done already is done again",
+    )
     discards = verb("discard", discard, "take one, a group, what fits, or all off the desk", filters)
     discards.add_argument("--reason", required=True)
     for several in (replays, discards):

@@ -1,5 +1,6 @@
 """Composition root of desk_service: settings → store → handlers, door and replays → process."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from desk_service import handlers
@@ -22,7 +23,7 @@ def main() -> None:
         settings,
         journal,
         [handlers],
-        door=desk_door(journal),
+        door=desk_door(journal, timedelta(hours=settings.inbox_hours)),
         beside=Replaying(journal, settings).run,
     ).main()
 

@@ -154,7 +154,12 @@ async def _note(store: ReplayStore, letter: Row[Any], end: object) -> None:
 
 
 def _properties(letter: Row[Any], user: str) -> Properties:
-    """As it was sent, but now, and to be answered to nobody: who asked has long been told that it failed."""
+    """As it was sent, and to be answered to nobody: who asked has long been told that it failed.
+
+    It is as old as it is, so that an owner who no longer knows whether it was done refuses it as too old,
+    unless a person who knows that wants it done: then it is sent now.
+    """
+    is_wanted = {"letter", "too_old"} & letter.what.keys()
     headers = {**as_sent(letter.headers), REPLAY: str(letter.replay_id)}
     if letter.actor != DIRECT:
         headers["actor"] = letter.actor
@@ -164,7 +169,7 @@ def _properties(letter: Row[Any], user: str) -> Properties:
         delivery_mode=2,
         correlation_id=letter.conversation,
         message_id=letter.message_id,
-        timestamp=datetime.now(UTC),
+        timestamp=datetime.now(UTC) if is_wanted else letter.sent_at or letter.first_died_at,
         type=letter.type,
         app_id=letter.app_id,
         user_id=user,

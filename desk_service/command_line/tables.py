@@ -12,6 +12,7 @@ LEAST_OF_THE_LAST = 60
 """Of a cause or a reason at least so much is to be seen, on however narrow a terminal."""
 OVERDUE = timedelta(minutes=1)
 """After that somebody should look why an owner does not say what became of a replay."""
+TOO_OLD = ", longer ago than the inbox remembers: whether it was done nobody knows; a replay may do it again"
 GROUPS = ("group", "letters", "service", "message", "first", "last", "cause")
 LETTERS = ("id", "state", "message", "actor", "attempts", "died", "reason")
 ACTIONS = ("at", "who", "what", "about", "details")
@@ -55,10 +56,20 @@ def groups(items: list[dict[str, Any]]) -> str:
 
 def letters(items: list[dict[str, Any]]) -> str:
     rows = [
-        [*(one[name] for name in LETTERS[:5]), time(one["died_at"]), f"{one['queue']}: {one['reason']}"]
+        [
+            one["id"],
+            _state(one),
+            *(one[name] for name in LETTERS[2:5]),
+            time(one["died_at"]),
+            f"{one['queue']}: {one['reason']}",
+        ]
         for one in items
     ]
     return table(LETTERS, rows)
+
+
+def _state(one: dict[str, Any]) -> str:
+    return f"{one['state']}, too old" if one["too_old"] and one["state"] == "open" else str(one["state"])
 
 
 def actions(items: list[dict[str, Any]]) -> str:
@@ -105,7 +116,7 @@ def letter(one: dict[str, Any]) -> str:
         ("message", f"{one['message'] or '?'} in {one['queue']}, id {one['message_id']}"),
         ("asked by", one["actor"]),
         ("conversation", one["conversation"] or "-"),
-        ("sent", time(one["sent_at"])),
+        ("sent", f"{time(one['sent_at'])}{TOO_OLD if one['too_old'] else ''}"),
         ("died", f"{time(one['died_at'])}, {one['deaths']} times since {time(one['first_died_at'])}"),
         ("group", f"{one['group']}: {one['cause']}"),
         *([("edited from", one["edited_from"])] if one["edited_from"] else []),

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
 
 from desk_service.domain.choice import Choice, State
 from shared.messages import Name
@@ -43,6 +43,7 @@ class LetterLine(BaseModel):
     changed_at: datetime
     changed_by: str
     edited_from: UUID | None
+    too_old: bool = Field(description="Longer ago than the inbox remembers: nobody knows if it was done.")
 
 
 class Letter(LetterLine):
@@ -106,6 +107,11 @@ class Order(BaseModel):
     refused: int = 0
     failed: int = 0
     stopped: int = 0
+    left_too_old: int = Field(
+        0,
+        validation_alias=AliasPath("what", "left_too_old"),
+        description="So many fitted, too, and are too old: they are open as before.",
+    )
     waiting_since: datetime | None = Field(None, description="When the first of those `sent` was sent.")
 
 
@@ -121,8 +127,9 @@ class Chosen(Choice):
 
 
 class ReplayForm(Chosen):
-    """Have letters sent again. Those that are `too_old` only one by one or as a group."""
+    """Have letters sent again. Those that are `too_old` only where that is said, or one by its id."""
 
+    too_old: bool = Field(False, description="Those too; what was done already is done a second time.")
     rate: float = Field(50, gt=0, le=1000, description="Messages a second, at most.")
 
 

@@ -12,13 +12,25 @@ from shared.delivery import fault, first_three
 from shared.journal import Conflict, StoreAway
 from shared.messages import Refusal
 
-STATUS_OF_CODE = {"not_found": 404, "invalid": 422, "bad_cursor": 400, "already_acted_on": 409}
+STATUS_OF_CODE = {
+    "not_found": 404,
+    "invalid": 422,
+    "bad_cursor": 400,
+    "already_acted_on": 409,
+    "too_old": 409,
+}
 
 
 class AlreadyActedOn(Refusal):
     """Somebody else was faster, or it is not open for another reason."""
 
     code = "already_acted_on"
+
+
+class TooOld(Refusal):
+    """Nobody knows whether they were done, and it was not said that they are to be done all the same."""
+
+    code = "too_old"
 
 
 class ProblemResponse(Response):

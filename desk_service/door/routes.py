@@ -1,7 +1,7 @@
 """The desk's REST. Each change is one transaction under the service's one lock; who is late is told (409)."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from desk_service.door.forms import (
     StopForm,
 )
 from desk_service.door.local_only import LocalOnly
-from desk_service.door.problems import AlreadyActedOn
+from desk_service.door.problems import AlreadyActedOn, TooOld
 from desk_service.replaying import changing
 from desk_service.store.letters import LetterStore
 from desk_service.store.reading import ReadingStore
@@ -45,7 +45,14 @@ def journal_of(request: Request) -> PostgresqlJournal:
     return journal
 
 
+def forgotten_since(request: Request) -> datetime:
+    remembered: timedelta = request.app.state.remembered
+    return _now() - remembered
+
+
 Store = Annotated[PostgresqlJournal, Depends(journal_of)]
+Forgotten = Annotated[datetime, Depends(forgotten_since)]
+"""What was done before that no inbox knows any more."""
 
 
 def as_typed(name: object) -> object:
@@ -67,31 +74,40 @@ Who = Annotated[
 async def list_groups(query: Annotated[ListGroups, Query()], journal: Store) -> Groups:
     async with journal.reading() as transaction:
         items, cursor = await ReadingStore(transaction).groups(query)
-    return Groups.model_validate({"items": [shown.line(one) for one in items], "next_cursor": cursor})
+    return Groups.model_validate({"items": [shown.group(one) for one in items], "next_cursor": cursor})
 
 
 @router.get("/letters", summary="What failed, one by one")
-async def list_letters(query: Annotated[ListLetters, Query()], journal: Store) -> Letters:
+async def list_letters(
+    query: Annotated[ListLetters, Query()], journal: Store, forgotten: Forgotten
+) -> Letters:
     async with journal.reading() as transaction:
         items, cursor = await ReadingStore(transaction).letters(query)
-    return Letters.model_validate({"items": [shown.line(one) for one in items], "next_cursor": cursor})
+    lines = [shown.line(one, forgotten) for one in items]
+    return Letters.model_validate({"items": lines, "next_cursor": cursor})
 
 
 @router.get("/letters/{letter}", summary="One whole")
-async def get_letter(letter: UUID, journal: Store) -> Letter:
+async def get_letter(letter: UUID, journal: Store, forgotten: Forgotten) -> Letter:
     async with journal.reading() as transaction:
         row = await LetterStore(transaction).get(letter)
         history = await ReadingStore(transaction).history(letter, row.conversation)
-    return Letter.model_validate(shown.whole(dict(row._mapping), history))
+    return Letter.model_validate(shown.whole(dict(row._mapping), history, forgotten))
 
 
 @router.post("/replays", status_code=202, summary="Have one, a group, what fits a filter, or all sent again")
-async def replay(form: ReplayForm, who: Who, journal: Store) -> Order:
+async def replay(form: ReplayForm, who: Who, journal: Store, forgotten: Forgotten) -> Order:
     choice = _meant(form)
+    left = None if form.letter or form.too_old else forgotten
     async with changing(journal) as transaction:
         store = LetterStore(transaction)
-        order = await store.order(choice, form.letter, form.rate, who, _now())
+        order = await store.order(choice, form.letter, form.rate, who, _now(), left)
         answer = await _order(ReplayStore(transaction), order)
+        if answer.left_too_old and not answer.total:
+            raise TooOld(
+                f"{answer.left_too_old} that fit were sent longer ago than the inbox remembers: nobody knows "
+                "whether they were done. Replay them one by one, or say `too_old` (--too-old)."
+            )
         if not answer.total:
             raise await _nothing_open(store, form.letter)
     return answer
@@ -114,7 +130,7 @@ async def stop(order: UUID, form: StopForm, who: Who, journal: Store) -> Order:
 
 
 @router.post("/letters/{letter}/edit", status_code=202, summary="Send it changed, under a new id")
-async def edit(letter: UUID, form: EditForm, who: Who, journal: Store) -> Letter:
+async def edit(letter: UUID, form: EditForm, who: Who, journal: Store, forgotten: Forgotten) -> Letter:
     async with changing(journal) as transaction:
         store = LetterStore(transaction)
         original = await store.get(letter)
@@ -123,7 +139,7 @@ async def edit(letter: UUID, form: EditForm, who: Who, journal: Store) -> Letter
         replaced = store.replace(original, *_changed(form, original), EDIT_RATE, who, _now())
         row = await store.get(replaced)
         history = await ReadingStore(transaction).history(replaced, row.conversation)
-    return Letter.model_validate(shown.whole(dict(row._mapping), history))
+    return Letter.model_validate(shown.whole(dict(row._mapping), history, forgotten))
 
 
 @router.post("/discards", summary="Take one, a group, what fits a filter, or all off the desk")
@@ -186,12 +202,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def desk_door(journal: PostgresqlJournal) -> Callable[[ASGIApp], ASGIApp]:
-    """The desk's REST around the pages that every service has."""
+def desk_door(journal: PostgresqlJournal, remembered: timedelta) -> Callable[[ASGIApp], ASGIApp]:
+    """The desk's REST around the pages that every service has. `remembered`: for how long inboxes know."""
 
     def build(pages: ASGIApp) -> ASGIApp:
         app = FastAPI(title="The desk", docs_url=None, redoc_url=None, redirect_slashes=False)
         app.state.journal = journal
+        app.state.remembered = remembered
         app.add_middleware(LocalOnly)
         problems.install(app)
         app.include_router(router)

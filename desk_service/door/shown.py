@@ -1,5 +1,6 @@
 """Letters as they are shown: without secrets, and with a body that can be read."""
 
+from datetime import datetime
 from typing import Any
 
 from desk_service.domain.deaths import plain
@@ -11,13 +12,21 @@ from shared.redaction import redacted_text
 TEXTS = ("reason", "cause")
 
 
-def line(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {name: redacted_text(row[name]) for name in TEXTS if name in row}
+def group(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"cause": redacted_text(row["cause"])}
 
 
-def whole(row: dict[str, Any], history: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def line(row: dict[str, Any], forgotten: datetime) -> dict[str, Any]:
+    """`forgotten`: what was done before that no inbox knows any more."""
+    too_old = (row["sent_at"] or row["first_died_at"]) < forgotten
+    return row | {name: redacted_text(row[name]) for name in TEXTS} | {"too_old": too_old}
+
+
+def whole(
+    row: dict[str, Any], history: dict[str, list[dict[str, Any]]], forgotten: datetime
+) -> dict[str, Any]:
     """A letter with all that belongs to it."""
-    return line(row) | {
+    return line(row, forgotten) | {
         "size_bytes": len(row["body"]),
         "body": body_shown(row["body"], marked_in(row["queue"])),
         "headers": redacted(plain(as_sent(row["headers"]))),

@@ -1,6 +1,7 @@
 """Which letters a choice means, in SQL."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +19,6 @@ _NAMED = {
     "conversation": letters.c.conversation,
     "message_id": letters.c.message_id,
 }
-NOBODY_KNOWS = "too_old%"
-"""Whether these were done nobody knows any more: only a person who looked at them replays them."""
 
 
 def conditions(choice: Choice, state: State | None) -> Iterator[sa.ColumnElement[bool]]:
@@ -38,5 +37,9 @@ def chosen_by(choice: Choice, letter: UUID | None, state: State) -> sa.Select[An
     """The ids of the letters that are meant: the one, or all that fit."""
     if letter:
         return sa.select(letters.c.id).where(letters.c.id == letter, letters.c.state == state)
-    known = [] if choice.group else [letters.c.reason.not_like(NOBODY_KNOWS)]
-    return sa.select(letters.c.id).where(*conditions(choice, state), *known)
+    return sa.select(letters.c.id).where(*conditions(choice, state))
+
+
+def is_too_old(forgotten: datetime) -> sa.ColumnElement[bool]:
+    """What was done before `forgotten` no inbox knows any more: nobody can tell whether these were done."""
+    return sa.func.coalesce(letters.c.sent_at, letters.c.first_died_at) < forgotten

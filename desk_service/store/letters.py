@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from desk_service.domain.choice import Choice, State
 from desk_service.domain.deaths import Death
-from desk_service.store.choosing import chosen_by
+from desk_service.store.choosing import chosen_by, is_too_old
 from desk_service.store.tables import actions, deaths, letters, orders, replays
 from shared.handling import Work
 from shared.journal_sql import SqlTransaction, sql
@@ -125,10 +125,29 @@ class LetterStore:
         row = {"letter": letter, "b_state": state, "b_replay": replay, "b_at": now, "b_by": who}
         self.transaction.write(_SET_STATE, row)
 
-    async def order(self, choice: Choice, letter: UUID | None, rate: float, who: str, now: datetime) -> UUID:
-        """Have the open letters that are meant sent again; the order's id."""
-        meant = chosen_by(choice, letter, "open").subquery()
-        order = self._add_order(choice.model_dump(mode="json", exclude_none=True), letter, rate, who, now)
+    async def order(
+        self,
+        choice: Choice,
+        letter: UUID | None,
+        rate: float,
+        who: str,
+        now: datetime,
+        forgotten: datetime | None,
+    ) -> UUID:
+        """Have the open letters that are meant sent again; the order's id.
+
+        What is too old goes with them where `forgotten` is None; else it is left, and counted.
+        """
+        meant = chosen_by(choice, letter, "open")
+        what = choice.model_dump(mode="json", exclude_none=True)
+        if forgotten:
+            left = sa.select(sa.func.count()).select_from(meant.where(is_too_old(forgotten)).subquery())
+            what["left_too_old"] = (await self.transaction.read(left)).scalar_one()
+            meant = meant.where(~is_too_old(forgotten))
+        elif letter is None:
+            what["too_old"] = True
+        order = self._add_order(what, letter, rate, who, now)
+        chosen = meant.subquery()
         made = (
             sa.insert(replays)
             .from_select(
@@ -136,7 +155,7 @@ class LetterStore:
                 sa.select(
                     sa.func.gen_random_uuid(),
                     sa.literal(order),
-                    meant.c.id,
+                    chosen.c.id,
                     sa.literal("queued"),
                     sa.literal(""),
                 ),
@@ -196,7 +215,8 @@ class LetterStore:
             "deaths": 0,
         }
         row |= {"state": "pending", "replay": replay, "edited_from": original.id}
-        self.transaction.write(_ADD, row | {"changed_at": now, "changed_by": who})
+        row |= {"sent_at": now, "changed_at": now, "changed_by": who}
+        self.transaction.write(_ADD, row)
         self.set_state(original.id, "edited", who, now)
         order = self._add_order({"edited": str(original.id)}, letter, rate, who, now)
         self.transaction.write(

@@ -21,8 +21,9 @@ _UNDER_WAY = sa.select(orders.c.id, orders.c.rate).where(
     orders.c.id.in_(sa.select(replays.c.ordered).where(replays.c.state.in_(TO_SEND)))
 )
 _NEXT = (
-    sa.select(replays.c.id.label("replay_id"), letters)
+    sa.select(replays.c.id.label("replay_id"), orders.c.what, letters)
     .join(letters, letters.c.id == replays.c.letter)
+    .join(orders, orders.c.id == replays.c.ordered)
     .where(replays.c.ordered == sa.bindparam("order"), replays.c.state.in_(TO_SEND))
     .order_by(replays.c.letter)
     .limit(sa.bindparam("most", type_=sa.Integer))
@@ -92,7 +93,10 @@ class ReplayStore:
         return {row.id: row.rate for row in (await self.transaction.read(_UNDER_WAY)).all()}
 
     async def next_of(self, order: UUID, most: int) -> list[sa.Row[Any]]:
-        """The letters to send next, each with its `replay_id`; from here on they are being sent."""
+        """The letters to send next, each with its `replay_id` and `what` the order says of it.
+
+        From here on they are being sent.
+        """
         letters = list((await self.transaction.read(_NEXT, {"order": order, "most": most})).all())
         for letter in letters:
             self.transaction.write(_SENDING, {"replay": letter.replay_id})

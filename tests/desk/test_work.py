@@ -325,6 +325,7 @@ async def test_what_is_too_old_for_anybody_to_know_is_replayed_only_by_somebody_
     unseen = await http.post("/desk/replays", json={"message_id": "too old"})
     chosen = await http.post("/desk/replays", json={"letter": line["id"]})
 
-    assert (unseen.status_code, chosen.status_code) == (409, 202)
+    assert line["too_old"] and line["reason"].startswith("too_old")
+    assert (unseen.status_code, unseen.json()["code"], chosen.status_code) == (409, "too_old", 202)
     await until(http, line["id"], "done")
     assert len(await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = 'too old'")) == 1

@@ -1,5 +1,6 @@
 """Who looks at what runs in containers: their health check, and `make` from outside."""
 
+import getpass
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from desk_service import __main__ as desk_program
 from infra.containers import healthy, running
 from infra.local.clone import Clone
 from infra.local.problems import Problem
@@ -99,6 +101,29 @@ def test_the_environment_says_more_than_a_file_where_secrets_are(
     monkeypatch.setenv("CONVEYOR_SECRETS", "/other")
 
     assert running.secrets_folder(clone) == Path("/other")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "who"),
+    [
+        (["discard", "x", "--reason", "seen"], getpass.getuser()),
+        (["discard", "x", "--reason", "seen", "--as", "bob"], "bob"),
+        (["discard", "x", "--reason", "seen", "--as=bob"], "bob"),
+        (["discard", "--as=bob", "x", "--reason=--as"], "bob"),
+    ],
+)
+def test_the_record_names_who_is_said_to_do_it_else_who_is_logged_in_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], who: str
+) -> None:
+    program = tmp_path / "docker"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {tmp_path}/words\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    assert running.desk(Clone(tmp_path), arguments) == 0
+
+    words = (tmp_path / "words").read_text().splitlines()
+    assert desk_program.parser().parse_args(words[words.index("-m") + 2 :]).who == who
 
 
 def test_logs_that_cannot_be_had_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,8 +67,9 @@ def compose(*words: str) -> list[str]:
 def desk(clone: Clone, arguments: list[str]) -> int:
     """The desk answers nobody outside its container, so its program runs in there."""
     terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
-    who = [] if {"--as", "--help"} & {*arguments} else ["--as", _login()]
-    command = compose("exec", *terminal, "desk_service", "python", "-m", "desk_service", *arguments, *who)
+    verb, rest = arguments[:1], arguments[1:]
+    words = [*verb, "--as", _login(), *rest]  # of two names the last counts, however it is said
+    command = compose("exec", *terminal, "desk_service", "python", "-m", "desk_service", *words)
     return subprocess.run(command, cwd=clone.root, check=False).returncode
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
+from urllib.parse import urlsplit
 
 from desk_service.command_line import tables
 from desk_service.command_line.calling import (
@@ -25,10 +26,11 @@ from desk_service.command_line.calling import (
     login_name,
     say,
 )
+from desk_service.domain.choice import Choice
 
 LOOK_SECONDS = 0.5
 AWAY_SECONDS = 60.0
-FILTERS = ("group", "service", "queue", "message", "actor", "conversation", "message_id", "since", "until")
+FILTERS = tuple(Choice.model_fields)
 
 
 def groups(desk: Desk, given: Namespace) -> None:
@@ -45,19 +47,20 @@ def actions(desk: Desk, given: Namespace) -> None:
 
 def _list(desk: Desk, given: Namespace, path: str, table: Callable[[list[dict[str, Any]]], str]) -> None:
     filters = {name: getattr(given, name, None) for name in (*FILTERS, "state", "limit", "cursor")}
-    page = desk.get(path, **filters)
+    page = desk.get(path, "items", **filters)
     _show(given, page, table(page["items"]) if page["items"] else f"No {path}.")
     if page["next_cursor"] and not given.json:
         say(f"There is more: --cursor {page['next_cursor']}")
 
 
 def show(desk: Desk, given: Namespace) -> None:
-    letter = desk.get(f"letters/{given.letter}")
+    letter = desk.get(f"letters/{given.letter}", "id")
     _show(given, letter, tables.letter(letter))
 
 
 def replay(desk: Desk, given: Namespace) -> None:
-    order = desk.post("replays", {**_chosen(given), "rate": given.rate, "too_old": given.too_old})
+    form = {**_chosen(given), "rate": given.rate, "too_old": given.too_old}
+    order = desk.post("replays", "id", form)
     say(f"Order {order['id']}: {order['total']} to replay, at most {order['rate']:g} a second.")
     if order["left_too_old"]:
         say(f"{order['left_too_old']} that fit, too, are left: they are too old to know if they were done.")
@@ -65,7 +68,7 @@ def replay(desk: Desk, given: Namespace) -> None:
 
 
 def progress(desk: Desk, given: Namespace) -> None:
-    _follow(desk, given, desk.get(f"replays/{given.order}"))
+    _follow(desk, given, desk.get(f"replays/{given.order}", "id"))
 
 
 def _follow(desk: Desk, given: Namespace, order: dict[str, Any]) -> None:
@@ -87,7 +90,7 @@ def _looked_at_again(desk: Desk, order: dict[str, Any]) -> dict[str, Any]:
     told = False
     while True:
         try:
-            found: dict[str, Any] = desk.get(f"replays/{order['id']}")
+            found: dict[str, Any] = desk.get(f"replays/{order['id']}", "id")
             return found
         except Ended as ended:
             if ended.code != UNREACHABLE or monotonic() > end:
@@ -99,7 +102,7 @@ def _looked_at_again(desk: Desk, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def stop(desk: Desk, given: Namespace) -> None:
-    order = desk.post(f"replays/{given.order}/stop", {"waiting": given.waiting})
+    order = desk.post(f"replays/{given.order}/stop", "id", {"waiting": given.waiting})
     _show(given, order, tables.progress(order))
 
 
@@ -110,7 +113,7 @@ def edit(desk: Desk, given: Namespace) -> None:
         "queue": given.queue,
         "headers": dict(given.header),
     }
-    letter = desk.post(f"letters/{given.letter}/edit", form)
+    letter = desk.post(f"letters/{given.letter}/edit", "id", form)
     _show(given, letter, f"It is sent as letter {letter['id']}; the original is kept.")
 
 
@@ -122,12 +125,16 @@ def _text_in(file: str) -> str:
 
 
 def discard(desk: Desk, given: Namespace) -> None:
-    answer = desk.post("discards", {**_chosen(given), "reason": given.reason})
+    answer = desk.post("discards", "discarded", {**_chosen(given), "reason": given.reason})
     _show(given, answer, f"{answer['discarded']} discarded.")
 
 
 def _chosen(given: Namespace) -> dict[str, Any]:
     return {name: getattr(given, name) for name in (*FILTERS, "letter")} | {"all": given.all}
+
+
+def _is_filtered(given: Namespace) -> bool:
+    return any(getattr(given, name) is not None for name in FILTERS)
 
 
 def _show(given: Namespace, answer: Any, table: str) -> None:
@@ -159,7 +166,12 @@ def _who(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(text)
+        is_one = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
         raise ArgumentTypeError(f"{text!r} is no URL; say it like http://127.0.0.1:8004")
     return text
 
@@ -175,17 +187,18 @@ def parser() -> ArgumentParser:
     )
     verbs = whole.add_subparsers(required=True, metavar="VERB")
     common, filters, page, one, pace = (ArgumentParser(add_help=False) for _ in range(5))
-    common.add_argument("--json", action="store_true", help="for programs")
+    common.add_argument("--json", action="store_true", help="for programs, instead of a table")
     common.add_argument(
         "--as", dest="who", type=_who, default=login_name(), help="who does it; else your login name"
     )
     common.add_argument("--url", type=_url, default=default_url(), help="where the desk is, else DESK_URL")
-    for name in FILTERS:
+    for name, field in Choice.model_fields.items():
         is_time = name in ("since", "until")
-        filters.add_argument(f"--{name.replace('_', '-')}", type=_time if is_time else str)
-    page.add_argument("--limit", type=int)
-    page.add_argument("--cursor")
-    one.add_argument("letter", metavar="LETTER")
+        option = f"--{name.replace('_', '-')}"
+        filters.add_argument(option, type=_time if is_time else str, help=field.description)
+    page.add_argument("--limit", type=int, help="so many lines at most, 1 to 1000; 100 if not said")
+    page.add_argument("--cursor", help="go on where the page before ended, which said it")
+    one.add_argument("letter", metavar="LETTER", help="its id, as 'list' tells it")
     pace.add_argument("--no-wait", dest="wait", action="store_false", help="do not follow it to its end")
 
     def verb(
@@ -195,6 +208,7 @@ def parser() -> ArgumentParser:
         made.set_defaults(does=does)
         return made
 
+    order: dict[str, Any] = {"metavar": "ORDER", "help": "its id, as 'replay' and 'actions' tell it"}
     listing = "open (of groups if not said), pending, done, refused, discarded, edited"
     verb("groups", groups, "what failed, by queue and cause", filters, page).add_argument(
         "--state", help=listing
@@ -209,25 +223,39 @@ def parser() -> ArgumentParser:
         help="also what was sent longer ago than the inbox remembers; what was done already is done again",
     )
     discards = verb("discard", discard, "take one, a group, what fits, or all off the desk", filters)
-    discards.add_argument("--reason", required=True)
+    discards.add_argument("--reason", required=True, help="why; the record keeps it")
     for several in (replays, discards):
-        several.add_argument("letter", metavar="LETTER", nargs="?")
-        several.add_argument("--all", action="store_true")
+        several.add_argument("letter", metavar="LETTER", nargs="?", help="the id of one, as 'list' tells it")
+        several.add_argument("--all", action="store_true", help="all that is open")
     edits = verb("edit", edit, "send one changed, under a new id; the original is kept", one)
     edits.add_argument("--set", type=_object, metavar="JSON", help="changes to the body (RFC 7396)")
-    edits.add_argument("--body", metavar="FILE", help="a whole body instead; - for standard input")
-    edits.add_argument("--header", type=_header, action="append", default=[], metavar="NAME=VALUE")
+    edits.add_argument(
+        "--body",
+        metavar="FILE",
+        help="a whole body instead; - for standard input, the only way into a container",
+    )
+    edits.add_argument(
+        "--header",
+        type=_header,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set this one; NAME alone takes it away; may be said several times",
+    )
     edits.add_argument("--queue", help="send it there instead")
-    verb("progress", progress, "how far an order has come", pace).add_argument("order", metavar="ORDER")
+    verb("progress", progress, "how far an order has come", pace).add_argument("order", **order)
     stops = verb("stop", stop, "send no more of an order")
-    stops.add_argument("order", metavar="ORDER")
+    stops.add_argument("order", **order)
     stops.add_argument("--waiting", action="store_true", help="wait no longer for what was sent, either")
     verb("actions", actions, "who did what", page)
     return whole
 
 
 def main() -> None:
-    given = parser().parse_args()
+    whole = parser()
+    given = whole.parse_args()
+    if "all" in given and [bool(given.letter), _is_filtered(given), given.all].count(True) != 1:
+        whole.error("say which: one LETTER, or filters such as --group or --queue, or --all")
     try:
         given.does(Desk(given.url, given.who), given)
         sys.stdout.flush()

@@ -1,10 +1,13 @@
 """What tests ask the desk for."""
 
+import asyncio
+import os
+import sys
 from typing import Any
 
 import httpx2
 
-from tests.system import eventually
+from tests.system import ROOT, Replica, eventually
 
 ADA = {"who": "ada"}
 
@@ -38,3 +41,20 @@ async def until(http: httpx2.AsyncClient, letter: str, state: str) -> dict[str, 
 
     one: dict[str, Any] = await eventually(found, f"letter {letter} is {state}")
     return one
+
+
+async def told(desk: Replica, *arguments: str) -> tuple[int | None, str, str]:
+    """Exit code, output and errors of the program."""
+    environment = {**os.environ, "DESK_URL": desk.url, "COLUMNS": "200"}
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "desk_service",
+        *arguments,
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await program.communicate()
+    return program.returncode, output.decode(), errors.decode()

@@ -1,12 +1,13 @@
 """Calls the desk's REST with what Python brings along."""
 
 import getpass
+import http.client
 import json
 import os
 import sys
 import urllib.request
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 
 REFUSED, WRONG_USAGE, UNREACHABLE = 1, 2, 3
@@ -43,38 +44,42 @@ class Desk:
         self.url = url.rstrip("/")
         self.who = who
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, needs: str, **query: Any) -> Any:
+        """`needs`: a field that the desk's answer has, whoever else may answer there."""
         given = {name: value for name, value in query.items() if value is not None}
-        return self._call(urllib.request.Request(self._address(path, given)))
+        return self._call(urllib.request.Request(self._address(path, given)), needs)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, needs: str, body: dict[str, Any]) -> Any:
         given = {name: value for name, value in body.items() if value is not None}
         headers = {"content-type": "application/json", "who": self.who.encode().decode("latin-1")}
         request = urllib.request.Request(self._address(path, {}), json.dumps(given).encode(), headers)
-        return self._call(request)
+        return self._call(request, needs)
 
     def _address(self, path: str, query: dict[str, Any]) -> str:
         return f"{self.url}/desk/{quote(path)}" + (f"?{urlencode(query)}" if query else "")
 
-    def _call(self, request: urllib.request.Request) -> Any:
+    def _call(self, request: urllib.request.Request, needs: str) -> Any:
         """The answer's JSON; `Ended` where there is none."""
         try:
             with _DIRECTLY.open(request, timeout=TIMEOUT_SECONDS) as answer:
-                return json.load(answer)
+                said = json.load(answer)
         except HTTPError as error:
             raise Ended(REFUSED, _detail(error)) from None
-        except (URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", repr(error))
             hint = "Does it run ('make status')? --url or DESK_URL says where it is."
             raise Ended(UNREACHABLE, f"The desk at {self.url} cannot be reached: {reason}. {hint}") from None
         except ValueError:
-            raise Ended(UNREACHABLE, f"What answers at {self.url} is not the desk.") from None
+            said = None
+        if not isinstance(said, dict) or needs not in said:
+            raise Ended(UNREACHABLE, f"What answers at {self.url} is not the desk.")
+        return said
 
 
 def _detail(error: HTTPError) -> str:
     try:
         return str(json.load(error)["detail"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return f"The desk answered {error.code}."
 
 

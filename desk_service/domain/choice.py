@@ -31,11 +31,13 @@ class Choice(BaseModel):
 
     group: Sought | None = Field(None, description="Of one queue and one cause, as /desk/groups names it.")
     service: Sought | None = Field(None, examples=["tasks"], description="What its queues begin with.")
-    queue: Sought | None = Field(None, examples=["tasks.create_task"])
-    message: Sought | None = Field(None, examples=["CreateTask"])
+    queue: Sought | None = Field(None, examples=["tasks.create_task"], description="In which it died.")
+    message: Sought | None = Field(None, examples=["CreateTask"], description="What its contract is called.")
     actor: Sought | None = Field(None, description="The person who asked for it.")
-    conversation: Sought | None = None
-    message_id: Sought | None = None
+    conversation: Sought | None = Field(
+        None, description="The correlation id that what belongs together has."
+    )
+    message_id: Sought | None = Field(None, examples=["walk-1"], description="The one that it was sent with.")
     since: When | None = Field(None, description="Died then or later.")
     until: When | None = Field(None, description="Died before that.")
 

@@ -6,8 +6,8 @@ import httpx2
 import pytest
 
 from tests.amqp import Client
-from tests.desk.test_work import TOY, a_dead_copy, told
-from tests.letters import ADA, listed, until
+from tests.desk.test_work import TOY, a_dead_copy
+from tests.letters import ADA, listed, told, until
 from tests.system import Replica, System
 
 

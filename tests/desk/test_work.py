@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
 from typing import Any
 
 import aio_pika
@@ -12,7 +10,7 @@ import pytest
 
 from tests.amqp import Client
 from tests.letters import listed, until, whole
-from tests.system import ROOT, Replica, System, eventually
+from tests.system import Replica, System, eventually
 
 TOY = "tests.toy_service"
 
@@ -239,64 +237,6 @@ async def test_what_no_text_holds_is_looked_for_in_vain_or_refused(
     assert (looked_for.status_code, looked_for.json()["items"]) == (200, [])
     assert (too_early.status_code, ordered.status_code) == (422, 409)
     assert [answer.status_code for answer in refused] == [422, 422]
-
-
-async def told(desk: Replica, *arguments: str) -> tuple[int | None, str, str]:
-    """Exit code, output and errors of the program."""
-    environment = {**os.environ, "DESK_URL": desk.url, "COLUMNS": "200"}
-    program = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "desk_service",
-        *arguments,
-        cwd=ROOT,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await program.communicate()
-    return program.returncode, output.decode(), errors.decode()
-
-
-async def test_the_program_shows_tables_to_people_json_to_programs_and_its_exit_code_tells(
-    desk: Replica, amqp: Client, http: httpx2.AsyncClient
-) -> None:
-    letter = await a_letter(amqp, http, "by program")
-
-    _, groups, _ = await told(desk, "groups", "--queue", "toy.mark")
-    _, listing, _ = await told(desk, "list", "--message-id", "by program", "--json")
-    _, shown, _ = await told(desk, "show", letter)
-    replayed, progress, errors = await told(desk, "replay", letter, "--as", "grace")
-    discarded, _, _ = await told(desk, "discard", letter, "--reason", "seen", "--as", "grace")
-    late, _, refusal = await told(desk, "discard", letter, "--reason", "seen")
-    wrong, _, _ = await told(desk, "discard", letter)
-    away, _, _ = await told(desk, "groups", "--url", "http://127.0.0.1:9")
-
-    assert "RuntimeError: Told to break." in groups
-    assert json.loads(listing)["items"][0]["id"] == letter
-    assert "attempt 1: RuntimeError: Told to break." in shown
-    assert (replayed, progress.strip()) == (1, "1 to replay: 0 queued, 0 sent, 1 failed")
-    assert "failed again" in errors
-    assert (discarded, late, wrong, away) == (0, 1, 2, 3)
-    assert "grace was here" in refusal
-    assert {one["who"] for one in (await whole(http, letter))["actions"]} == {"grace"}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ("groups", "--url", "desk"),
-        ("groups", "--as", "a\nb"),
-        ("groups", "--as", "\udcff"),
-        ("edit", "x", "--body", "/"),
-        ("edit", "x", "--body", sys.executable),
-        ("edit", "x", "--body", "/no/such/file"),
-    ],
-)
-async def test_wrong_arguments_are_told_in_words(desk: Replica, wrong: tuple[str, ...]) -> None:
-    code, _, errors = await told(desk, *wrong)
-
-    assert (code, "Traceback" in errors) == (2, False)
 
 
 async def test_lists_are_walked_by_their_cursors(amqp: Client, http: httpx2.AsyncClient) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 
 from tests.amqp import Client
-from tests.letters import ADA, listed, whole
+from tests.letters import listed, told, whole
 from tests.system import Replica, System, eventually
 
 TOY = "tests.toy_service"
@@ -43,34 +43,55 @@ async def test_a_thousand_that_failed_of_one_cause_are_all_done_after_one_comman
     await asyncio.gather(*publishing)
     await eventually_counted(http, MANY // 4, "the drain has begun")
     desk.process.kill()
-    desk = await system.start("desk_service")
-    http = httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA)
+    kept = await system.fetch("desk_service", "SELECT 1 FROM letters WHERE message_id LIKE 'many %'")
+    assert MANY // 4 <= len(kept) < MANY, "it was killed in the middle"
+    desk.process.start()
+    await system.until_ready(desk)
     [group] = await eventually_counted(http, MANY, "all lie on the desk")
     assert group["cause"] == "LookupError: No ledger <n> for <value>; token=[redacted]"
 
     toy.process.end()
     await system.start(TOY, retry_seconds="[]", mended="yes")
-    ordered = await http.post("/desk/replays", json={"group": group["group"], "rate": 100})
-    order = ordered.raise_for_status().json()
-    assert order["total"] == MANY
+    command = asyncio.create_task(
+        told(desk, "replay", "--group", group["group"], "--rate", "100", "--as", "ada")
+    )
+    order = await eventually_ordered(http)
     await eventually_done(http, order, MANY // 10)
     desk.process.kill()
-    desk = await system.start("desk_service")
-    http = httpx2.AsyncClient(base_url=desk.url, timeout=40, headers=ADA)
-    await eventually_done(http, order, MANY)
+    ended = await system.fetch("desk_service", "SELECT 1 FROM replays WHERE state = 'done'")
+    assert MANY // 10 <= len(ended) < MANY, "it was killed in the middle"
+    desk.process.start()
+    await system.until_ready(desk)
+    code, output, _ = await command
+    assert (code, output) == (0, f"{MANY} to replay: 0 queued, 0 sent, {MANY} done\n")
 
     rows = await system.fetch(TOY, "SELECT text FROM marks WHERE text LIKE 'many %'")
     assert sorted(row["text"] for row in rows) == sorted(texts)
     assert (await http.get("/desk/groups", params={"group": group["group"]})).json()["items"] == []
-    assert (
-        len(await system.fetch("desk_service", "SELECT 1 FROM letters WHERE message_id LIKE 'many %'"))
-        == MANY
-    )
     done = await listed(http, MANY, state="done", group=group["group"])
+    assert sorted(letter["message_id"] for letter in done) == sorted(texts)
+    replays = await system.fetch("desk_service", "SELECT letter, ordered, state FROM replays")
+    assert {(str(one["ordered"]), one["state"]) for one in replays} == {(order["id"], "done")}
+    assert sorted(str(one["letter"]) for one in replays) == sorted(letter["id"] for letter in done)
     [replay] = (await whole(http, done[0]["id"]))["replays"]
     assert (replay["who"], replay["state"], replay["ordered"]) == ("ada", "done", order["id"])
     [action] = (await http.get("/desk/actions")).json()["items"]
     assert (action["who"], action["what"], action["ordered"]) == ("ada", "replayed", order["id"])
+
+
+async def eventually_ordered(http: httpx2.AsyncClient) -> dict[str, Any]:
+    """The first order, once there is one."""
+
+    async def found() -> dict[str, Any] | None:
+        actions = (await http.get("/desk/actions")).json()["items"]
+        if not actions:
+            return None
+        order: dict[str, Any] = (await http.get(f"/desk/replays/{actions[0]['ordered']}")).json()
+        return order
+
+    order: dict[str, Any] = await eventually(found, "it is ordered")
+    assert order["total"] == MANY
+    return order
 
 
 async def eventually_counted(http: httpx2.AsyncClient, count: int, what: str) -> list[dict[str, Any]]:

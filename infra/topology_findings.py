@@ -43,12 +43,12 @@ class Seen:
         """The queues that outlive connections, by name."""
         return {queue["name"]: queue for queue in self.queues if not queue["exclusive"]}
 
-    def bound(self) -> set[tuple[str, str, str]]:
-        """(exchange, routing key, queue); without the default exchange, which knows every queue."""
+    def bound(self, kind: str = "queue") -> set[tuple[str, str, str]]:
+        """(exchange, routing key, queue or exchange); without the default one, which knows every queue."""
         return {
             (one["source"], one["routing_key"], one["destination"])
             for one in self.bindings
-            if one["source"] and one["destination_type"] == "queue"
+            if one["source"] and one["destination_type"] == kind
         }
 
 
@@ -68,16 +68,16 @@ def findings(exchanges: list[Exchange], queues: list[Queue], seen: Seen) -> list
 
 def _of_exchanges(declared: dict[str, Exchange], seen: Seen) -> Iterator[Finding]:
     existing = {one["name"]: one for one in seen.exchanges if _is_own(one["name"])}
-    for name in declared.keys() - existing.keys():
+    for name in sorted(declared.keys() - existing.keys()):
         yield Finding("missing_exchange", name, "the broker does not have this exchange", DECLARE)
-    for name in existing.keys() - declared.keys():
+    for name in sorted(existing.keys() - declared.keys()):
         yield Finding(
             "extra_exchange",
             name,
             "no contract knows this exchange",
             "delete it on the management page if nobody else uses it",
         )
-    for name in declared.keys() & existing.keys():
+    for name in sorted(declared.keys() & existing.keys()):
         ours, theirs = declared[name], existing[name]
         wanted = {"type": ours.kind, "durable": True, "auto_delete": False, "internal": False}
         has = {name: theirs[name] for name in wanted} | theirs["arguments"]
@@ -94,11 +94,11 @@ def _is_own(exchange: str) -> bool:
 
 def _of_queues(declared: dict[str, Queue], seen: Seen) -> Iterator[Finding]:
     existing = seen.lasting
-    for name in declared.keys() - existing.keys():
+    for name in sorted(declared.keys() - existing.keys()):
         yield Finding("missing_queue", name, "the broker does not have this queue", DECLARE)
-    for name in existing.keys() - declared.keys():
+    for name in sorted(existing.keys() - declared.keys()):
         yield _extra(existing[name], declared)
-    for name in declared.keys() & existing.keys():
+    for name in sorted(declared.keys() & existing.keys()):
         migrate = f"make topology MIGRATE={name} gives it the declared arguments and keeps its messages"
         if said := other_arguments(declared[name], existing[name]):
             yield Finding("other_arguments", name, said, migrate)
@@ -150,6 +150,9 @@ def _of_bindings(exchanges: list[Exchange], queues: list[Queue], seen: Seen) -> 
         said = "nothing of ours is sent there" if exchange in ours else "no contract knows this exchange"
         found = f"it is bound to {exchange} under {key!r}: {said}"
         yield Finding("unroutable_binding", queue, found, "unbind it on the management page")
+    for source, key, exchange in sorted(one for one in seen.bound("exchange") if ours & {one[0], one[2]}):
+        found = f"what {source} is sent under {key!r} goes on to it: no contract binds an exchange to another"
+        yield Finding("extra_binding", exchange, found, "unbind it on the management page")
 
 
 def _of_dead_letters(queues: list[Queue], seen: Seen) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import aiormq
 import pytest
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
+from infra.topology_findings import Seen, findings
 from shared import topology as contracts
 from tests import topology
 from tests.system import System, eventually
@@ -157,6 +158,36 @@ async def test_bindings_that_are_missing_and_that_nothing_comes_by_are_told(
 
     assert "what returns is sent under 'tasks.create_task'" in told["missing_binding", QUEUE]
     assert "events under 'tasks.task_forgotten'" in told["unroutable_binding", QUEUE]
+
+
+async def test_an_exchange_that_is_bound_to_another_is_told(system: System, channel: AbstractChannel) -> None:
+    await channel.exchange_declare("old.exchange", exchange_type="topic", durable=True)
+    await channel.exchange_bind(destination="returns", source="old.exchange", routing_key="tasks.#")
+    await channel.exchange_bind(destination="old.exchange", source="events", routing_key="#")
+
+    told = await found(system)
+
+    assert told["extra_binding", "returns"].startswith("what old.exchange is sent under 'tasks.#' goes on")
+    assert told["extra_binding", "old.exchange"].startswith("what events is sent under '#' goes on to it")
+
+
+def test_findings_come_in_the_order_of_their_names_each_time() -> None:
+    names = [f"old.{number:02}" for number in range(20)]
+    exchange = {"type": "fanout", "durable": True, "auto_delete": False, "internal": False, "arguments": {}}
+    queue = {"durable": True, "auto_delete": False, "exclusive": False, "arguments": {}}
+    declared = [contracts.Queue(name, {"x-max-length": 1}, ()) for name in names]
+    kept = [{"name": name, **queue} for name in names]
+    exchanges = [{"name": name, **exchange} for name in names]
+    empty = Seen([], [], [], [], [], None)
+    broker = Seen(exchanges, kept, [], [], [], None)
+
+    ours = [contracts.Exchange(name, "topic", {}) for name in names]
+    for found_there in (
+        findings(ours, declared, empty),
+        findings([], [], broker),
+        findings(ours, declared, broker),
+    ):
+        assert [one.name for one in found_there] == names * 2
 
 
 async def test_queues_that_nobody_consumes_are_told_with_what_waits_in_them(

@@ -10,12 +10,12 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Annotated, Any, cast
 from urllib.parse import quote
-from uuid_utils import uuid4
 
 import fastapi
 import orjson
 from fastapi import Depends, Response
 from starlette.responses import StreamingResponse
+from uuid_utils import uuid4
 
 from gateway.cache import Entry
 from gateway.conditions import VersionDemanded, entity_tag, names, versions_in

@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+
 from uuid_utils import uuid4
 
 from shared.messages import Refusal

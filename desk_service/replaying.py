@@ -29,7 +29,7 @@ from shared.handling import DIRECT
 from shared.journal import Conflict, StoreAway, keep_doing
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_sql import SqlTransaction
-from shared.messages import Refusal
+from shared.messages import Refusal, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,16 @@ class Replaying:
         self.journal = journal
         self.settings = settings
         self.due: dict[UUID, float] = {}
+        self.silent: set[str] = set()
+        """The owners that did not answer: one letter of each asks again, so that no other waits for them."""
 
     async def run(self, publisher: Publisher) -> None:
         client = RequestClient(self.settings.rabbitmq_url, publisher, also=_nothing)
         async with asyncio.TaskGroup() as group:
             group.create_task(client.link.keep_open())
             group.create_task(self._keep_sending(publisher))
-            group.create_task(self._keep_looking(client))
+            group.create_task(self._keep_looking(client, silent=False))
+            group.create_task(self._keep_looking(client, silent=True))
             group.create_task(keep_doing(self._sweep, self.settings.sweep_seconds))
 
     async def _sweep(self) -> None:
@@ -98,24 +101,27 @@ class Replaying:
         properties = _properties(letter, publisher.user)
         return publisher.publish("", letter.queue, letter.body, properties, mandatory=True)
 
-    async def _keep_looking(self, client: RequestClient) -> None:
+    async def _keep_looking(self, client: RequestClient, *, silent: bool) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                await self._look(client)
+                await self._look(client, silent=silent)
             except (StoreAway, Conflict) as error:
                 log.debug("asking waits: %r", error)
 
-    async def _look(self, client: RequestClient) -> None:
+    async def _look(self, client: RequestClient, *, silent: bool) -> None:
         now = datetime.now(UTC)
         async with self.journal.reading() as transaction:
-            replays = await ReplayStore(transaction).to_look_at(now)
+            store = ReplayStore(transaction)
+            look = store.to_ask_the_silent if silent else store.to_look_at
+            replays = await look(now, self.silent)
         if not replays:
             return
         ends = await asyncio.gather(*(_become_of(client, one.queue, one.message_id) for one in replays))
         async with changing(self.journal) as transaction:
             store = ReplayStore(transaction)
             for replay, (state, note) in zip(replays, ends, strict=True):
+                (self.silent.add if state == "silent" else self.silent.discard)(replay.service)
                 if state in ("done", "refused"):
                     await store.ended(replay.id, state, note, now)
                 else:
@@ -123,15 +129,19 @@ class Replaying:
 
 
 async def _become_of(client: RequestClient, queue: str, message_id: str) -> tuple[str, str]:
-    """State and what there is to say of it. `failed` is of the time before; a new death comes as a letter."""
+    """State and what there is to say of it. `failed` is of the time before; a new death comes as a letter.
+
+    `silent`: its owner does not answer.
+    """
     query = GetOperation(command_queue=queue, message_id=message_id)
     owner = f"{queue.partition('.')[0]}.get_operation"
     try:
         answered = await client.ask(query, actor=DIRECT, wait=ANSWER_SECONDS, queue=owner)
     except Refusal as refusal:
-        return "unknown", f"its owner does not say: {refusal.message}"
+        state = "silent" if isinstance(refusal, Unavailable) else "unknown"
+        return state, f"its owner does not say: {refusal.message}"
     operation = orjson.loads(answered.body)
-    state: str = operation["state"]
+    state = str(operation["state"])
     if state == "refused":
         return state, f"{operation['answer']['code']}: {operation['answer']['message']}"
     if state == "retrying":

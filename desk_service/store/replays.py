@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from desk_service.store.letters import LetterStore
 from desk_service.store.tables import letters, orders, replays
@@ -39,8 +40,10 @@ _SENT = (
     .values(state="sent", sent_at=sa.bindparam("now"))
 )
 _NOW = sa.bindparam("now", type_=sa.DateTime(timezone=True))
-_TO_LOOK_AT = (
-    sa.select(replays.c.id, replays.c.note, letters.c.queue, letters.c.message_id)
+_SILENT = letters.c.service.in_(sa.bindparam("silent", expanding=True))
+_LONGEST_AGO = replays.c.looked_at.asc().nulls_first()
+_DUE = (
+    sa.select(replays.c.id, letters.c.service, letters.c.queue, letters.c.message_id)
     .join(letters, letters.c.id == replays.c.letter)
     .where(
         replays.c.state == "sent",
@@ -49,8 +52,10 @@ _TO_LOOK_AT = (
             replays.c.looked_at < _NOW - sa.func.least((_NOW - replays.c.sent_at) / 4, LONGEST_WAIT),
         ),
     )
-    .order_by(replays.c.looked_at.asc().nulls_first())
-    .limit(MOST_LOOKS)
+)
+_TO_LOOK_AT = _DUE.where(~_SILENT).order_by(_LONGEST_AGO).limit(MOST_LOOKS)
+_TO_ASK_THE_SILENT = (
+    _DUE.where(_SILENT).ext(distinct_on(letters.c.service)).order_by(letters.c.service, _LONGEST_AGO)
 )
 _LOOKED = (
     sa.update(replays)
@@ -112,9 +117,15 @@ class ReplayStore:
             state: Any = ending if ending in ("done", "refused") else "open"
             self.letters.set_state(letter, state, "desk_service", now)
 
-    async def to_look_at(self, now: datetime) -> list[sa.Row[Any]]:
-        """What was sent and not heard of: the longer ago, the more seldom."""
-        return list((await self.transaction.read(_TO_LOOK_AT, {"now": now})).all())
+    async def to_look_at(self, now: datetime, silent: set[str]) -> list[sa.Row[Any]]:
+        """What was sent and not heard of: the longer ago, the more seldom. None of these owners'."""
+        return list((await self.transaction.read(_TO_LOOK_AT, {"now": now, "silent": [*silent]})).all())
+
+    async def to_ask_the_silent(self, now: datetime, silent: set[str]) -> list[sa.Row[Any]]:
+        """Of the same, one letter of each of these owners."""
+        return list(
+            (await self.transaction.read(_TO_ASK_THE_SILENT, {"now": now, "silent": [*silent]})).all()
+        )
 
     def looked(self, replay: UUID, note: str, now: datetime) -> None:
         self.transaction.write(_LOOKED, {"replay": replay, "why": note, "now": now})

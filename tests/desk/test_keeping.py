@@ -1,5 +1,6 @@
 """What the desk keeps of a letter, for how long, and what it tells of a replay that nobody answers for."""
 
+import json
 from datetime import UTC, datetime
 
 import aio_pika
@@ -8,9 +9,11 @@ import httpx2
 from desk_service.command_line import tables
 from tests.amqp import Client
 from tests.desk.test_draining import a_dead_one, bury
+from tests.desk.test_work import a_dead_copy
 from tests.letters import listed, until, whole
 from tests.system import System, eventually
 
+MANY = 300
 LONG_AGO = "2020-01-01T00:00:00+00:00"
 
 
@@ -76,6 +79,56 @@ async def test_of_a_replay_whose_owner_says_nothing_it_is_told_since_when_and_wh
 
     await http.post(f"/desk/replays/{made['id']}/stop", json={"waiting": True})
     await until(http, line["id"], "open")
+
+
+async def test_an_owner_that_does_not_answer_is_asked_after_one_letter_and_keeps_no_other_waiting(
+    system: System, amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    await amqp.channel.declare_queue("silent.home", exclusive=True)
+    asked: list[str] = []
+
+    async def note(question: aio_pika.abc.AbstractIncomingMessage) -> None:
+        asked.append(json.loads(question.body)["message_id"])
+
+    questions_to = await amqp.channel.declare_queue("silent.get_operation", exclusive=True)
+    await questions_to.consume(note, no_ack=True)
+    await bury(amqp, *(a_dead_one(f"silent {number}", "silent.home") for number in range(MANY)))
+    await listed(http, MANY, queue="silent.home")
+    form = {"queue": "silent.home", "rate": 1000, "too_old": True}
+    order = (await http.post("/desk/replays", json=form)).raise_for_status().json()
+
+    async def all_are_sent() -> bool:
+        return bool((await http.get(f"/desk/replays/{order['id']}")).json()["sent"] == MANY)
+
+    await eventually(all_are_sent, "all are sent")
+    await until_asked(asked, 1)
+    [letter] = await listed(http, message_id=asked[0])
+
+    async def is_silent() -> bool:
+        [replay] = (await whole(http, letter["id"]))["replays"]
+        return "does not say" in replay["note"]
+
+    await eventually(is_silent, "its owner has not answered")
+    at_first = len(asked)
+    await until_asked(asked, at_first + 2)
+    assert len(asked) < at_first + 10
+
+    body = {"text": "answered", "then": "end"}
+    await amqp.ask("toy.mark", body, message_id="answered")
+    await bury(amqp, a_dead_copy(body, "answered"))
+    [line] = await listed(http, message_id="answered")
+    questions = len(asked)
+    await http.post("/desk/replays", json={"letter": line["id"]})
+    await until(http, line["id"], "done")
+    assert len(asked) < questions + 10
+    await http.post(f"/desk/replays/{order['id']}/stop", json={"waiting": True})
+
+
+async def until_asked(asked: list[str], count: int) -> None:
+    async def enough() -> bool:
+        return len(asked) >= count
+
+    await eventually(enough, f"{count} questions were asked")
 
 
 async def _next(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:

@@ -116,6 +116,8 @@ class Place:
         for _ in range(2):
             try:
                 pool = await self._started()
+                if call.future.done():
+                    return None  # whom it was for has been interrupted
                 async with asyncio.timeout(self.seconds) as limit:
                     return await self._in(pool, call.function, *call.arguments)
             except BrokenProcessPool:
@@ -149,6 +151,12 @@ class Place:
             if pool is self.pool or (task and task.cancelling()):
                 raise
             raise BrokenProcessPool("it was ended") from None
+
+    def interrupt(self) -> None:
+        """Whoever it computes for has gone. What only starts yet is not ended: else, where connections are
+        lost more often than a process starts, none ever would."""
+        if self.runs:
+            self.renew()
 
     def renew(self) -> None:
         """End its process, whatever that computes. The next one starts when there is something to compute."""

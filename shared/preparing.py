@@ -111,7 +111,7 @@ class Preparing:
             if await self._may_run(delivery):
                 await self._prepare(delivery, place)
         except asyncio.CancelledError:  # it is delivered again, and nobody has died of it
-            place.renew()
+            place.interrupt()
             await self.batches.starts.take_back(delivery)
         except Exception:
             log.exception("its end broke; it comes again", extra={"fields": delivery.identity})

@@ -94,9 +94,22 @@ async def test_who_is_interrupted_leaves_the_place_to_the_others(place: Place) -
     await asyncio.sleep(0)
 
     interrupted.cancel()
-    place.renew()
+    place.interrupt()
 
     assert await beside == 1
+
+
+async def test_a_process_that_only_starts_outlives_whom_it_starts_for(place: Place) -> None:
+    """Connections may be lost more often than a process starts, and each time somebody is interrupted."""
+    interrupted = asyncio.create_task(place.compute(time.sleep, 3600))
+    while not place.pool._processes:
+        await asyncio.sleep(0)
+    [started] = place.pool._processes
+
+    interrupted.cancel()
+    place.interrupt()
+
+    assert await place.compute(os.getpid) == started
 
 
 async def test_only_what_is_quick_shares_a_place(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,11 @@ def letters(items: list[dict[str, Any]]) -> str:
 
 
 def _state(one: dict[str, Any]) -> str:
-    return f"{one['state']}, too old" if one["too_old"] and one["state"] == "open" else str(one["state"])
+    return f"{one['state']}, too old" if _waits_too_long(one) else str(one["state"])
+
+
+def _waits_too_long(one: dict[str, Any]) -> bool:
+    return bool(one["too_old"] and one["state"] == "open")
 
 
 def actions(items: list[dict[str, Any]]) -> str:
@@ -116,7 +120,7 @@ def letter(one: dict[str, Any]) -> str:
         ("message", f"{one['message'] or '?'} in {one['queue']}, id {one['message_id']}"),
         ("asked by", one["actor"]),
         ("conversation", one["conversation"] or "-"),
-        ("sent", f"{time(one['sent_at'])}{TOO_OLD if one['too_old'] else ''}"),
+        ("sent", f"{time(one['sent_at'])}{TOO_OLD if _waits_too_long(one) else ''}"),
         ("died", f"{time(one['died_at'])}, {one['deaths']} times since {time(one['first_died_at'])}"),
         ("group", f"{one['group']}: {one['cause']}"),
         *([("edited from", one["edited_from"])] if one["edited_from"] else []),

@@ -62,10 +62,12 @@ async def test_an_order_tells_how_many_it_left_and_takes_them_where_that_is_said
     await listed(http, 3, conversation="old and new")
 
     _, listing, _ = await told(desk, "list", "--conversation", "old and new")
+    _, shown, _ = await told(desk, "show", old[0])
     code, _, errors = await told(desk, "replay", "--conversation", "old and new")
     late, _, refusal = await told(desk, "replay", "--conversation", "old and new")
 
     assert listing.count("open, too old") == 2
+    assert "a replay may do it again" in shown
     assert (code, "2 that fit, too, are left" in errors) == (0, True)
     assert (late, "--too-old" in refusal) == (1, True)
     assert (await marks(system, "young"), await marks(system, "old and new")) == (1, 2)

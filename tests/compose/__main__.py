@@ -10,7 +10,7 @@ from infra.local.problems import Problem
 from tests.compose.composed import docker_program
 
 HERE = Path(__file__).parent
-ORDER = ("hosted", "images", "use", "kills", "upgrade", "keeping", "end")
+ORDER = ("hosted", "images", "use", "metrics", "kills", "upgrade", "keeping", "end")
 """What an earlier one leaves a later one finds: it is one system for all."""
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from tests.system import ROOT, Replica, System, user_of
 PROJECT = "conveyor-test"
 FILES = ("docker-compose.yml", "tests/compose/published.yml")
 POSTGRESQL, MONGODB = "CONVEYOR_TEST_POSTGRESQL_PORT", "CONVEYOR_TEST_MONGODB_PORT"
+PROMETHEUS = "CONVEYOR_PROMETHEUS_PORT"
 NAMED_BY = "CONVEYOR_COMPOSED"
 """The variable by which tests that run elsewhere are told where it is: a file with `Composed.environment`."""
 UP_SECONDS = 900
@@ -55,7 +56,7 @@ class Composed:
     def beside(cls, folder: Path) -> "Composed":
         """With secrets in `folder` and free ports."""
         ports = Ports()
-        names = (*secrets.PORTS, POSTGRESQL, MONGODB)
+        names = (*secrets.PORTS, POSTGRESQL, MONGODB, PROMETHEUS)
         chosen = {name: str(ports.choose_any()) for name in names}
         ports.release()
         places = {

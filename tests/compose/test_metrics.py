@@ -1,0 +1,24 @@
+"""What is optional: Prometheus finds every replica by itself."""
+
+import httpx2
+
+from tests.compose.composed import PROMETHEUS, Composed
+from tests.system import eventually
+
+SCRAPED = ("gateway", "task_service", "waste_service", "text_worker")
+METRICS = "--profile=metrics"
+
+
+async def test_prometheus_finds_every_replica(composed: Composed) -> None:
+    composed.compose(METRICS, "up", "--detach", "--wait", "--no-recreate", "prometheus")
+    replicas = sum(len(composed.containers(name)) for name in SCRAPED)
+
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{composed.environment[PROMETHEUS]}") as http:
+
+        async def heard() -> bool:
+            counted = {"query": "count(outbox_rows or gateway_requests_waiting)"}
+            found = (await http.get("/api/v1/query", params=counted)).json()["data"]["result"]
+            return [one["value"][1] for one in found] == [str(replicas)]
+
+        await eventually(heard, f"{replicas} replicas tell their figures")
+    composed.compose(METRICS, "rm", "--stop", "--force", "prometheus")

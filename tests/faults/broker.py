@@ -76,6 +76,7 @@ async def rabbitmq_freeze(scene: Scene) -> None:
 @fault("connections-closed")
 async def connections_closed(scene: Scene) -> None:
     """All connections closed by the management API, in the middle of 2,000 commands"""
+    await eventually(lambda: connections(scene.stage), "connections are listed", 30)
     facts = [scene.load.new("task") for _ in range(IN_FLIGHT)]
     sending = asyncio.create_task(scene.load.send(facts))
 
@@ -86,19 +87,24 @@ async def connections_closed(scene: Scene) -> None:
         return unconfirmed() < IN_FLIGHT
 
     await eventually(under_way, "some are confirmed", 30)
-    closed = await eventually(lambda: close_connections(scene.stage), "connections are listed and closed")
-    left = unconfirmed()
+    closed, left = await close_connections(scene.stage), unconfirmed()
     await sending
     scene.notes.append(f"{closed} closed with {left} unconfirmed")
+    assert closed, "no connection was closed"
     assert left, "all had been confirmed before"
 
 
+async def connections(stage: Stage) -> list[str]:
+    """By their names; the management API lists a connection only some seconds after it was made."""
+    found = await stage.management("GET", "/api/connections?columns=name,vhost")
+    return [one["name"] for one in found if one.get("vhost") == stage.system.name]
+
+
 async def close_connections(stage: Stage) -> int:
-    """How many; the management API lists a connection only some seconds after it was made."""
-    connections = await stage.management("GET", "/api/connections?columns=name,vhost")
-    mine = [one["name"] for one in connections if one.get("vhost") == stage.system.name]
+    """How many."""
+    names = await connections(stage)
     async with stage.system.management() as page:
-        answers = await asyncio.gather(*(page.delete(f"/api/connections/{quote(name)}") for name in mine))
+        answers = await asyncio.gather(*(page.delete(f"/api/connections/{quote(name)}") for name in names))
     return sum(answer.status_code == 204 for answer in answers)
 
 

@@ -13,7 +13,7 @@ MESSAGES = 200_000
 RECONNECTS = 100
 AT_A_TIME = 25
 SELDOM_SECONDS = 0.5
-STEADY_SECONDS = 6.0
+STEADY_SECONDS = 3.0
 LOOKS = 10
 CLOSE_ALL = f"""[begin
   [rabbit_networking:close_connection(One, "forced") || One <- rabbit_networking:connections()],

@@ -28,7 +28,7 @@ async def started_in_any_order(scene: Scene) -> None:
     for name in [first, *scene.random.sample(others, len(others))]:
         scene.stage.replicas[name].process.start()
         scene.stage.kept.add(name)
-        await asyncio.sleep(scene.random.uniform(0, 2))
+        await asyncio.sleep(scene.random.uniform(0, 1))
 
 
 @fault("started-before-rabbitmq", ends=True)

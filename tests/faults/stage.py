@@ -70,7 +70,7 @@ class Stage:
                 await self.system.migrate(name)
             self.launch(name)
         self.keeping = asyncio.create_task(self._keep())
-        await self.until_ready()
+        await eventually(self._is_read, "every process is ready", 120)
         await self._furnish()
 
     def launch(self, name: str, **settings: str) -> Replica:
@@ -133,15 +133,15 @@ class Stage:
 
     async def is_ready(self) -> bool:
         """Every process says so, and a read of each and a write of each that the load goes to succeed."""
-        async with httpx2.AsyncClient(
-            timeout=4
-        ) as http:  # what is answered 202 for want of an answer takes 5
+        return await self._is_read() and await self._is_written()
+
+    async def _is_read(self) -> bool:
+        async with httpx2.AsyncClient(timeout=5) as http:
             with suppress(httpx2.TransportError):
                 healths = [await http.get(f"{one.url}/health/ready") for one in self.replicas.values()]
                 if any(one.status_code != httpx2.codes.OK for one in healths):
                     return False
-                gateway = self.replicas["gateway"].url
-                desk = self.replicas["desk_service"].url
+                gateway, desk = self.replicas["gateway"].url, self.replicas["desk_service"].url
                 paths = (
                     f"{gateway}/tasks",
                     f"{gateway}/waste/kinds",
@@ -149,8 +149,13 @@ class Stage:
                     f"{desk}/desk/groups",
                 )
                 reads = [await http.get(path) for path in paths]
-                if not all(one.is_success for one in reads):
-                    return False
+                return all(one.is_success for one in reads)
+        return False
+
+    async def _is_written(self) -> bool:
+        gateway = self.replicas["gateway"].url
+        async with httpx2.AsyncClient(timeout=4) as http:  # what has no answer is 202 after five seconds
+            with suppress(httpx2.TransportError):
                 writes = [await http.post(gateway + path, json=body) for path, body in WRITES.items()]
                 return all(one.is_success for one in writes)
         return False

@@ -24,6 +24,9 @@ from shared.starts import until_back
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 2.0
+SOON_SECONDS = 2.0
+"""What ends so soon after its channel went is not interrupted: a process made anew takes longer to start than
+most beats compute, and with a connection that is lost each second nothing would ever be done."""
 
 
 class Preparing:
@@ -136,8 +139,13 @@ class Preparing:
         beat = asyncio.create_task(self._prepared(delivery, place))
         try:
             await asyncio.wait([beat, delivery.channel.gone], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([beat], timeout=SOON_SECONDS)
         finally:
             beat.cancel()  # if its channel went, or we have to end
+        if beat.done() and delivery.lost:  # it comes again, to a process that runs
+            await asyncio.gather(beat, return_exceptions=True)
+            await self.batches.starts.take_back(delivery)
+            return
         try:
             delivery.prepared = await beat
         except Refusal as refusal:

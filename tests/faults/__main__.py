@@ -16,6 +16,9 @@ from random import randrange
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+import asyncpg
+
+from infra.local.postgresql import PostgreSQL
 from infra.local.problems import Problem
 from infra.local.rabbitmq import RabbitMQ
 from infra.local.servers import mongodb_kind, start_test_servers
@@ -26,7 +29,9 @@ from tests.faults.registry import Fault
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make faults", description=__doc__, epilog=f"Faults: {', '.join(suite.ORDER)}."
+    )
     parser.add_argument("--only", default="", help="names of faults, with commas")
     parser.add_argument("--seed", type=int, default=randrange(10**6))
     parser.add_argument(
@@ -45,15 +50,15 @@ def _break(faults: list[Fault], seed: int, broker: Callable[..., RabbitMQ]) -> i
     print(f"{len(faults)} faults, seed {seed} (make faults SEED={seed})", flush=True)
     began = monotonic()
 
-    stores = f"PostgreSQL 18, {mongodb_kind()}, Valkey"
-
-    def tell(line: Line) -> None:
-        report.say(line)
-        report.write([line], suite.ORDER, seed, stores)
-
     with TemporaryDirectory(prefix="faults.") as folder:
         servers = start_test_servers(Path(folder) / "servers", broker)
         try:
+            stores = f"PostgreSQL {asyncio.run(_version(servers.postgresql))}, {mongodb_kind()}, Valkey"
+
+            def tell(line: Line) -> None:
+                report.say(line)
+                report.write([line], suite.ORDER, seed, stores)
+
             lines = asyncio.run(suite.run(faults, servers, Path(folder), seed, tell))
         finally:
             servers.stop()
@@ -62,6 +67,14 @@ def _break(faults: list[Fault], seed: int, broker: Callable[..., RabbitMQ]) -> i
     if len(lines) == len(suite.ORDER):
         report.note_whole_run(lines, minutes, date.today(), suite.ORDER, seed, stores)
     return 1 if any(line.wrong for line in lines) else 0
+
+
+async def _version(postgresql: PostgreSQL) -> str:
+    connection = await asyncpg.connect(postgresql.superuser_url())
+    try:
+        return str(await connection.fetchval("SHOW server_version")).split()[0]
+    finally:
+        await connection.close()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """Compares what was accepted with effects in the stores, with events, and with answers.
 
-Lost: accepted and without its effect, or an effect that no event told of. Doubled: two effects, two ids or
-two different events for one fact; the same event delivered twice, under one id, is none.
+Lost: accepted and without its effect, an effect that no event told of, or an event of what nobody stored.
+Doubled: two effects, two ids (in the store, in answers, in events) or two different events for one fact; the
+same event delivered twice, under one id, is none. Left open: its sender never learned what became of it, or
+its operation does not say that it is done.
 """
 
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from time import monotonic
@@ -16,72 +18,107 @@ from typing import Any
 import aio_pika
 
 from shared.topology import KEPT
-from tests.faults.load import Fact, Load
+from tests.faults.load import ANSWERS, Fact, Kind, Load
 from tests.faults.stage import Stage
 
 Known = tuple[str, str]
 """A kind and a label: what a fact is known by everywhere."""
+Told = tuple[str, str]
+"""An event: its own id, and the id of what it tells of."""
 
 QUEUE = "accountant"
+WITNESS = "witness"
+"""A queue that hears of every dead letter, and that nobody empties."""
 UNACKNOWLEDGED = 500
 FIGURES_SECONDS = 1.5
 """The page's figures may be a second old."""
 SETTLED_WITHIN_SECONDS = 120.0
+SUBMITTED = "text submitted"
+STEPS: dict[Kind, tuple[str, ...]] = {"task": ("task",), "waste": ("waste",), "text": (SUBMITTED, "text")}
+"""What is stored and told of a fact: a text when it is taken and when it is counted."""
 TOLD_BY = {
-    "TaskCreated": "task",
-    "WasteGenerated": "waste",
-    "TextSubmitted": "text submitted",
-    "TextProcessed": "text",
+    "TaskCreated": ("task", "task"),
+    "WasteGenerated": ("waste", "generation"),
+    "TextSubmitted": (SUBMITTED, "job"),
+    "TextProcessed": ("text", "job"),
 }
+"""The step that an event tells of, and where in it."""
 
 
 @dataclass
 class Verdict:
-    """`lost` and `doubled` say of each fact what is wrong."""
+    """What is wrong, a line for a fact."""
 
     accepted: int = 0
     effects: int = 0
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
+    lost: list[tuple[Known, str]] = field(default_factory=list)
+    doubled: list[tuple[Known, str]] = field(default_factory=list)
+    left_open: list[tuple[Known, str]] = field(default_factory=list)
 
-    def lost_beside(self, forgiven: AbstractSet[str]) -> list[str]:
-        """What is lost of other kinds."""
-        return [one for one in self.lost if not one.startswith(tuple(f"('{kind}'" for kind in forgiven))]
+    def lost_beside(self, forgiven: AbstractSet[Known]) -> list[tuple[Known, str]]:
+        """What is lost of others."""
+        return [one for one in self.lost if one[0] not in forgiven]
 
 
 def judge(
-    facts: Iterable[Fact], effects: Mapping[Known, list[str]], events: Mapping[Known, set[str]]
+    facts: Iterable[Fact], effects: Mapping[Known, list[str]], events: Mapping[Known, set[Told]]
 ) -> Verdict:
-    """`effects`: ids in the stores; `events`: ids of different events, both by what facts are known by."""
+    """`effects`: ids in the stores; `events`: what different events told; both by step and label."""
     verdict = Verdict()
     for fact in facts:
         known = (fact.kind, fact.label)
-        found, told = effects.get(known, []), events.get(known, set())
         verdict.accepted += fact.accepted
-        verdict.effects += len(found)
-        if fact.accepted and not found:
-            verdict.lost.append(f"{known}: accepted, and nothing in the store")
-        elif found and not told:
-            verdict.lost.append(f"{known}: an effect that no event told of")
-        if len(found) > 1 or len(fact.ids | set(found)) > 1:
-            verdict.doubled.append(f"{known}: {found} in the store, {sorted(fact.ids)} in answers")
-        if len(told) > 1:
-            verdict.doubled.append(f"{known}: {len(told)} different events")
+        verdict.effects += len(effects.get(known, []))
+        steps = [
+            (effects.get((step, fact.label), []), events.get((step, fact.label), set()))
+            for step in STEPS[fact.kind]
+        ]
+        for found, told in steps:
+            if what := _lost(fact, found, told):
+                verdict.lost.append((known, what))
+                break
+        for found, told in steps:
+            if what := _doubled(fact, found, told):
+                verdict.doubled.append((known, what))
+                break
+        if not fact.fate_known and not fact.gave_up:
+            verdict.left_open.append((known, "its sender never learned what became of it"))
+        elif steps[0][0] and fact.operation and not fact.ids:
+            verdict.left_open.append((known, f"an effect, and its operation says {fact.said}"))
     return verdict
 
 
+def _lost(fact: Fact, found: list[str], told: set[Told]) -> str:
+    if fact.accepted and not found:
+        return "accepted, and nothing in the store"
+    if found and not told:
+        return "an effect that no event told of"
+    return "told of by an event, and nothing in the store" if told and not found else ""
+
+
+def _doubled(fact: Fact, found: list[str], told: set[Told]) -> str:
+    subjects = {subject for _, subject in told}
+    if len(found) > 1 or len(fact.ids | set(found) | subjects) > 1:
+        return f"{found} in the store, {sorted(fact.ids)} in answers, {sorted(subjects)} in events"
+    different = len({event for event, _ in told})
+    return f"{different} different events" if different > 1 else ""
+
+
 class Accountant:
-    """Hears all events from its beginning, in a queue of its own that outlives everything."""
+    """Hears all events and answers from its beginning, in queues of its own that outlive everything."""
 
     def __init__(self, stage: Stage):
         self.stage = stage
-        self.events: dict[Known, set[str]] = {}
+        self.events: dict[Known, set[Told]] = {}
+        self.answers: dict[str, list[dict[str, Any]]] = {}
+        """What was answered to commands in queues, by label."""
         self.hearing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        binding = {"routing_key": "#"}
         declared = {"durable": True, "arguments": KEPT}
-        await self.stage.management("PUT", f"/api/queues/{{vhost}}/{QUEUE}", json=declared)
+        for queue in (QUEUE, ANSWERS):
+            await self.stage.management("PUT", f"/api/queues/{{vhost}}/{queue}", json=declared)
+        binding = {"routing_key": "#"}
         await self.stage.management("POST", f"/api/bindings/{{vhost}}/e/events/q/{QUEUE}", json=binding)
         self.hearing = asyncio.create_task(self._hear())
 
@@ -102,14 +139,14 @@ class Accountant:
         """Until the connection is lost. Acknowledged together, since events are as many as commands."""
         channel = await connection.channel()
         await channel.set_qos(UNACKNOWLEDGED)
-        queue = await channel.get_queue(QUEUE)
         heard: list[aio_pika.abc.AbstractIncomingMessage] = []
 
         async def hear(message: aio_pika.abc.AbstractIncomingMessage) -> None:
             self._note(message)
             heard.append(message)
 
-        await queue.consume(hear)
+        for queue in (QUEUE, ANSWERS):
+            await (await channel.get_queue(queue)).consume(hear)
         while not channel.is_closed:
             await asyncio.sleep(0.1)
             if heard:
@@ -119,17 +156,15 @@ class Accountant:
                     await last.ack(multiple=True)
 
     def _note(self, message: aio_pika.abc.AbstractIncomingMessage) -> None:
-        kind = TOLD_BY.get(message.type or "")
-        if not kind:
+        if message.routing_key == ANSWERS:
+            self.answers.setdefault(message.correlation_id or "", []).append(json.loads(message.body))
             return
-        body = json.loads(message.body)
-        if kind == "task":
-            label = body["task"]["title"]
-        elif kind == "waste":
-            label = f"{body['generation']['amounts'].get('glass', 0):.3f}"
-        else:
-            label = body["job"]["title"]
-        self.events.setdefault((kind, label), set()).add(message.message_id or "")
+        step, where = TOLD_BY.get(message.type or "", ("", ""))
+        if not step:
+            return
+        subject = json.loads(message.body)[where]
+        label = f"{subject['amounts'].get('glass', 0):.3f}" if step == "waste" else subject["title"]
+        self.events.setdefault((step, label), set()).add((message.message_id or "", str(subject["id"])))
 
     async def effects(self, name: str) -> dict[Known, list[str]]:
         """Straight from the stores: everything whose label begins with `name`, and all waste."""
@@ -143,15 +178,42 @@ class Accountant:
             "waste_service", "SELECT amount, generation FROM amounts WHERE kind = 'glass'"
         ):
             found.setdefault(("waste", f"{row['amount']:.3f}"), []).append(str(row["generation"]))
-        query: dict[str, Any] = {"title": {"$regex": f"^{name}[.]"}, "status": "done"}
+        query: dict[str, Any] = {"title": {"$regex": f"^{name}[.]"}}
         for job in await system.documents("text_worker", "jobs", **query):
-            found.setdefault(("text", job["title"]), []).append(str(job["_id"]))
+            for step in (SUBMITTED, "text") if job["status"] == "done" else (SUBMITTED,):
+                found.setdefault((step, job["title"]), []).append(str(job["_id"]))
         return found
 
-    async def settle(self, load: Load, forgiven: AbstractSet[str]) -> Verdict:
+    async def tasks(self, facts: Iterable[Fact]) -> int:
+        """How many tasks these came to so far."""
+        titles = [fact.label for fact in facts]
+        query = "SELECT count(*) AS tasks FROM tasks WHERE title = ANY($1)"
+        [row] = await self.stage.system.fetch("task_service", query, titles)
+        return int(row["tasks"])
+
+    async def deaths(self, ids: Collection[str]) -> dict[str, int]:
+        """How often each of these messages died, as the desk knows it."""
+        query = "SELECT message_id, deaths FROM letters WHERE message_id = ANY($1)"
+        rows = await self.stage.system.fetch("desk_service", query, list(ids))
+        found: Counter[str] = Counter()
+        for row in rows:
+            found[row["message_id"]] += row["deaths"]
+        return found
+
+    async def died(self, ids: Collection[str]) -> bool:
+        """Whether all of them did."""
+        return len(await self.deaths(ids)) == len(ids)
+
+    async def all_failed(self, ids: Collection[str]) -> bool:
+        """Whether task_service knows of all these commands that they were given up."""
+        query = "SELECT count(*) AS failed FROM inbox WHERE outcome = 'failed' AND message_id = ANY($1)"
+        [row] = await self.stage.system.fetch("task_service", query, list(ids))
+        return bool(row["failed"] == len(ids))
+
+    async def settle(self, load: Load, forgiven: AbstractSet[Known]) -> Verdict:
         """The verdict, once all is done and told, or nothing has moved for two minutes.
 
-        What is lost of `forgiven` kinds is told apart, and not waited for when no queue has it any more.
+        What is lost of `forgiven` is told apart, and not waited for when no queue has it any more.
         """
         end, moved = monotonic() + SETTLED_WITHIN_SECONDS, None
         while monotonic() < end:
@@ -166,6 +228,7 @@ class Accountant:
                 end = monotonic() + SETTLED_WITHIN_SECONDS
             await asyncio.sleep(0.2)
         await load.ask_operations()
+        load.take_answers(self.answers)
         return await self._verdict(load)
 
     async def unfinished(self, name: str) -> dict[str, int]:
@@ -183,12 +246,14 @@ class Accountant:
         waiting = {
             one["name"]: one["messages"] for one in queues if is_work(one["name"]) and one.get("messages")
         }
-        for service in ("task_service", "waste_service"):
+        for service in ("task_service", "waste_service", "desk_service"):
             [left] = await self.stage.system.fetch(service, "SELECT count(*) AS rows FROM outbox")
             waiting |= {service: left["rows"]} if left["rows"] else {}
+        if said := await self.stage.system.documents("text_worker", "outbox"):
+            waiting["text_worker"] = len(said)
         return waiting
 
 
 def is_work(queue: str) -> bool:
     """Whether somebody is to work off what lies in the queue."""
-    return not queue.startswith(("dead_letters", "events.recent", "refused.recent", "probe.", "answers."))
+    return not queue.startswith((WITNESS, "events.recent", "refused.recent", "probe.", "answers."))

@@ -1,20 +1,35 @@
 """RabbitMQ gone, frozen, short of memory; connections, queues and consumers taken away."""
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
 import aio_pika
 import httpx2
+from aiormq.exceptions import AMQPError
 
-from shared.topology import RETURNS, queue_for
-from tests.faults.load import Kind
+from shared.topology import DEAD_LETTERS, KEPT, RETURNS, queue_for, work_queue
+from tests.faults.accountant import WITNESS
+from tests.faults.load import Kind, publish_undecodable
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import Stage
 from tests.system import eventually
 
 DEADLY = 1000
+IN_FLIGHT = 2000
+WAITING = 100
+OLD_ENOUGH_SECONDS = 5.0
+REJECTING = "rejecting"
+FAULTS_HEARD = "tasks.on.desk.fault"
+LOADED: tuple[tuple[str, Kind], ...] = (
+    ("tasks.create_task", "task"),
+    ("waste.generate_waste", "waste"),
+    ("texts.process_text", "text"),
+)
+"""Queues in which the load lies, and of what kind it is there."""
 LIMIT = ("set_vm_memory_high_watermark",)
 IDLE = (
     "tasks.change_task",
@@ -60,29 +75,51 @@ async def rabbitmq_freeze(scene: Scene) -> None:
 
 @fault("connections-closed")
 async def connections_closed(scene: Scene) -> None:
-    """All connections closed by the management API, with a hundred commands in flight"""
-    await scene.load.burst(100)
-    closed = await eventually(lambda: close_connections(scene.stage), "connections are listed and closed")
-    scene.notes.append(f"{closed} closed")
+    """All connections closed by the management API, in the middle of 2,000 commands"""
+    await eventually(lambda: connections(scene.stage), "connections are listed", 30)
+    facts = [scene.load.new("task") for _ in range(IN_FLIGHT)]
+    sending = asyncio.create_task(scene.load.send(facts))
+
+    def unconfirmed() -> int:
+        return sum(not fact.accepted for fact in facts)
+
+    async def under_way() -> bool:
+        return unconfirmed() < IN_FLIGHT
+
+    await eventually(under_way, "some are confirmed", 30)
+    closed, left = await close_connections(scene.stage), unconfirmed()
+    await sending
+    scene.notes.append(f"{closed} closed with {left} unconfirmed")
+    assert closed, "no connection was closed"
+    assert left, "all had been confirmed before"
+
+
+async def connections(stage: Stage) -> list[str]:
+    """By their names; the management API lists a connection only some seconds after it was made."""
+    found = await stage.management("GET", "/api/connections?columns=name,vhost")
+    return [one["name"] for one in found if one.get("vhost") == stage.system.name]
 
 
 async def close_connections(stage: Stage) -> int:
-    """How many; the management API lists a connection only some seconds after it was made."""
-    connections = await stage.management("GET", "/api/connections?columns=name,vhost")
-    mine = [one["name"] for one in connections if one.get("vhost") == stage.system.name]
+    """How many."""
+    names = await connections(stage)
     async with stage.system.management() as page:
-        answers = await asyncio.gather(*(page.delete(f"/api/connections/{quote(name)}") for name in mine))
+        answers = await asyncio.gather(*(page.delete(f"/api/connections/{quote(name)}") for name in names))
     return sum(answer.status_code == 204 for answer in answers)
 
 
 @fault("queue-deleted")
 async def queue_deleted(scene: Scene) -> None:
-    """A queue deleted while it is consumed: it comes back with its arguments and bindings"""
-    kinds: dict[str, Kind] = {"tasks.create_task": "task", "waste.generate_waste": "waste"}
-    queue = scene.random.choice([*kinds, "texts.process_text", "tasks.get_task"])
-    scene.forgiven.add(kinds.get(queue, "text" if queue.startswith("texts") else "none"))
-    await scene.stage.management("DELETE", f"/api/queues/{{vhost}}/{queue}")
-    await until_whole(scene.stage, queue)
+    """A queue of commands and one of events deleted while consumed: back with type, arguments and bindings"""
+    queue, kind = LOADED[scene.round % len(LOADED)]
+    began = monotonic()
+    for name in (queue, FAULTS_HEARD):
+        await scene.stage.management("DELETE", f"/api/queues/{{vhost}}/{name}")
+    sent = {(fact.kind, fact.label) for fact in scene.load.facts if fact.kind == kind}
+    scene.forgiven |= sent - (await scene.accountant.effects(scene.load.name)).keys()
+    for name in (queue, FAULTS_HEARD):
+        await until_whole(scene.stage, name)
+    await scene.until_ready(began)
 
 
 @fault("consumer-cancelled")
@@ -100,7 +137,7 @@ async def consumer_cancelled(scene: Scene) -> None:
 
 async def until_whole(stage: Stage, name: str) -> None:
     """Until a queue is there as the contracts want it, with a consumer."""
-    wanted = {key: value for key, value in queue_for(name).arguments.items() if key != "x-queue-type"}
+    wanted = queue_for(name)
 
     async def whole() -> bool:
         try:
@@ -110,87 +147,117 @@ async def until_whole(stage: Stage, name: str) -> None:
             return False
         bound: set[tuple[str, str]] = {(one["source"], one["routing_key"]) for one in bindings}
         consumed = any(one.get("ack_required") for one in queue.get("consumer_details", []))
-        same = wanted.items() <= queue["arguments"].items()
-        return consumed and same and set(queue_for(name).bindings) <= bound
+        arguments = queue["arguments"] | {"x-queue-type": queue["type"]}
+        same = wanted.arguments.items() <= arguments.items()
+        return consumed and same and bound - {("", name)} == set(wanted.bindings)
 
-    await eventually(whole, f"{name} is back with its arguments and bindings (to {RETURNS}, too)", 30)
+    await eventually(whole, f"{name} is back with its type, arguments and bindings", 30)
 
 
 @fault("memory-alarm")
 async def memory_alarm(scene: Scene) -> None:
-    """Memory alarm for some seconds: writes are answered 503 within 1 s, what waits is done"""
+    """Memory alarm for some seconds: writes are answered 503 within 1 s, what waited is done meanwhile"""
     rabbitmq = scene.stage.servers.rabbitmq
-    await scene.load.burst(100, "task")
-    async with await aio_pika.connect(scene.stage.any_broker_url()) as connection:
-        channel = await connection.channel()
-        waiting = await channel.get_queue("tasks.create_task")
-        await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.00001")
+    consumer = scene.stage.replicas["task_service"].process
+    try:
+        consumer.freeze()
         try:
+            waiting = await scene.load.burst(WAITING, "task")
+            assert not await scene.accountant.tasks(waiting)
+            await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.00001")
             await _refused_within_a_second(scene)
-            await eventually(lambda: _is_empty(waiting), "what waits is done under the alarm", 30)
         finally:
-            await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.4")
+            consumer.thaw()
+
+        async def done() -> bool:
+            return await scene.accountant.tasks(waiting) == WAITING
+
+        await eventually(done, "what waited is done under the alarm", 30)
+        slowest = await _refused_within_a_second(scene)
+        scene.notes.append(f"503 in at most {slowest:.2f} s")
+    finally:
+        await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.4")
 
 
-async def _refused_within_a_second(scene: Scene) -> None:
+async def _refused_within_a_second(scene: Scene) -> float:
+    """Seconds that the slowest answer took, the load's among them."""
+    times = []
     async with scene.stage.http() as http:
-
-        async def refused() -> bool:
-            return (await http.post("/tasks", json={"title": "under the alarm"})).status_code == 503
-
-        began = monotonic()
-        await eventually(refused, "a write is answered 503", 30)
-        noticed = monotonic() - began
-        began = monotonic()
-        answers = [await http.post("/tasks", json={"title": "under the alarm"}) for _ in range(5)]
-        slowest = (monotonic() - began) / len(answers)
-    scene.notes.append(f"first 503 after {noticed:.1f} s, then each in {slowest:.2f} s")
-    assert {answer.status_code for answer in answers} == {503}, answers
+        for _ in range(5):
+            began = monotonic()
+            answer = await http.post("/tasks", json={"title": "under the alarm"})
+            times.append(monotonic() - began)
+            assert answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE, answer.text
+    slowest = max(*times, scene.load.slowest_503)
     assert slowest < 1, f"a 503 took {slowest:.1f} s"
+    return slowest
 
 
-async def _is_empty(queue: aio_pika.abc.AbstractQueue) -> bool:
-    return not (await queue.declare()).message_count
-
-
-@fault("dead-lettering-killed", times=1, ends=True)
+@fault("dead-lettering-killed", ends=True)
 async def dead_lettering_killed(scene: Scene) -> None:
-    """RabbitMQ and the service killed while 1,000 messages become dead letters: all of them lie there"""
-    wanted = {f"{scene.load.name}.deadly.{number}" for number in range(DEADLY)}
-    async with await aio_pika.connect(scene.stage.any_broker_url()) as connection:
-        channel = await connection.channel(on_return_raises=True)
-        await channel.set_qos(0)
-        messages = [
-            aio_pika.Message(b"{", message_id=name, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-            for name in wanted
-        ]
-        await asyncio.gather(
-            *(channel.default_exchange.publish(one, "tasks.create_task") for one in messages[: DEADLY // 2])
-        )
-        later = [
-            channel.default_exchange.publish(one, "tasks.create_task") for one in messages[DEADLY // 2 :]
-        ]
-        await asyncio.gather(*later)
-    await asyncio.to_thread(scene.stage.replicas["task_service"].process.kill)
-    await restart(scene, "kill")
-    found: list[str] = []
+    """RabbitMQ killed while 1,000 messages become dead letters, by its own hand or by that of the service,
+    which is killed too: each lies on the desk, and the service knows what was given up
+    """
+    stage, by_service = scene.stage, scene.round % 2 == 0
+    await have_queue(stage, WITNESS, DEAD_LETTERS)
+    await have_queue(stage, REJECTING, RETURNS, work_queue(REJECTING).arguments)
+    await stage.management("DELETE", f"/api/queues/{{vhost}}/{WITNESS}/contents")
+    ids = [f"{scene.load.name}.{scene.round} deadly {number}" for number in range(DEADLY)]
+    service = stage.replicas["task_service"].process
+    service.freeze()
+    await publish_undecodable(stage, ids, "tasks.create_task" if by_service else REJECTING)
+    service.thaw()
+    rejecting = asyncio.create_task(_reject(stage, REJECTING))
+    try:
+        dead = await _some_died(stage)
+        if by_service:
+            await asyncio.to_thread(service.kill)
+        await restart(scene, "kill")
+        await scene.until_ready()
+        await eventually(lambda: scene.accountant.died(ids), "all lie on the desk", 60)
+    finally:
+        rejecting.cancel()
+        await asyncio.gather(rejecting, return_exceptions=True)
+    deaths = sum((await scene.accountant.deaths(ids)).values())
+    scene.notes.append(f"{dead} of 1,000 dead by then, {deaths - DEADLY} died twice")
+    assert dead < DEADLY, "all were dead letters before"
+    if by_service:
+        await eventually(lambda: scene.accountant.all_failed(ids), "the service knows what was given up", 60)
 
-    async def all_there() -> bool:
-        found.extend(await _taken(scene.stage, "dead_letters"))
-        return wanted <= set(found)
 
-    await eventually(all_there, "all are dead letters", 90)
-    twice = sum(name in wanted for name in found) - len(wanted)
-    scene.notes.append(f"{len(wanted)} dead letters, {twice} of them twice, under one id")
-
-
-async def _taken(stage: Stage, queue: str) -> list[str]:
-    """The ids of what lies in a queue, which is taken out of it."""
-    ids = []
+async def _some_died(stage: Stage) -> int:
+    """How many dead letters there are when there are some."""
     async with await aio_pika.connect(stage.any_broker_url()) as connection:
         channel = await connection.channel()
-        source = await channel.get_queue(queue)
-        while message := await source.get(fail=False):
-            ids.append(message.message_id or "")
-            await message.ack()
-    return ids
+
+        async def some() -> int:
+            declared = await channel.declare_queue(WITNESS, passive=True)
+            return declared.declaration_result.message_count or 0
+
+        found: int = await eventually(some, "some are dead letters", 30)
+        return found
+
+
+async def _reject(stage: Stage, queue: str) -> None:
+    """All that lies there, for ever, whatever becomes of the connection."""
+    while True:
+        with suppress(AMQPError, OSError, RuntimeError, TimeoutError):
+            async with await aio_pika.connect(stage.any_broker_url(), timeout=5) as connection:
+                channel = await connection.channel()
+                await (await channel.get_queue(queue)).consume(lambda message: message.reject(requeue=False))
+                while not channel.is_closed:
+                    await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
+
+
+async def have_queue(stage: Stage, name: str, exchange: str, arguments: Mapping[str, Any] = KEPT) -> None:
+    """One for all times, bound by its name: RabbitMQ 3.10 that is killed within a second of declaring a
+    quorum queue has it for ever without a leader (tried).
+    """
+    async with stage.system.management() as page:
+        declared = {"durable": True, "arguments": arguments}
+        answer = await page.put(f"/api/queues/{stage.system.name}/{name}", json=declared)
+    if answer.status_code == httpx2.codes.CREATED:
+        binding = {"routing_key": name}
+        await stage.management("POST", f"/api/bindings/{{vhost}}/e/{exchange}/q/{name}", json=binding)
+        await asyncio.sleep(OLD_ENOUGH_SECONDS)

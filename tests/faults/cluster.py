@@ -176,10 +176,8 @@ async def cluster_node_killed(scene: Scene) -> None:
     cluster = cast(Cluster, scene.stage.servers.rabbitmq)
     for node in scene.random.sample(cluster.nodes, 2):
         await asyncio.to_thread(node.kill)
-        seconds = await scene.stage.until_ready()
-        scene.notes.append(f"{seconds:.1f} s without node {node.number}")
-        assert seconds < 30, f"ready after {seconds:.0f} s without node {node.number}"
+        scene.notes.append(f"{await scene.until_ready():.1f} s without node {node.number}")
         await asyncio.sleep(3)
         await asyncio.to_thread(node.start)
         await asyncio.to_thread(node.wait_ready)
-        await scene.stage.until_ready()
+        await scene.until_ready()

@@ -9,7 +9,7 @@ from random import Random
 from time import monotonic
 
 from tests.faults.accountant import Accountant, Verdict
-from tests.faults.load import Load, load
+from tests.faults.load import Load, load, publish_undecodable
 from tests.faults.registry import Fault, Scene
 from tests.faults.stage import Stage
 from tests.system import ROOT, eventually
@@ -18,6 +18,7 @@ READY_WITHIN_SECONDS = 10.0
 MEMORY_GROWTH = 0.10
 WARM_UP_TEXTS = 40
 """At once, so that every place where texts are counted has its process."""
+WARM_UP_LETTERS = 100
 LONGEST_SECONDS = 900.0
 _numbers = count(1)
 LOGS = ROOT / ".conveyor" / "faults"
@@ -78,6 +79,9 @@ async def _warm_up(stage: Stage, accountant: Accountant) -> None:
 
     async with load(stage, name, 0, stage.warm_up // 2) as running:
         await running.burst(WARM_UP_TEXTS, "text")
+    letters = [f"{name} {number}" for number in range(WARM_UP_LETTERS)]
+    await publish_undecodable(stage, letters)
+    await eventually(lambda: accountant.died(letters), "the letters of the warm-up are on the desk", 60)
     await eventually(done, "the texts of the warm-up are done", 120)
     stage.warm = set(stage.memory())
 
@@ -88,25 +92,33 @@ async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, li
         await _warm_up(stage, accountant)
     if fault.warm_up:
         await fault.warm_up(stage)
-    random = Random(f"{seed} {fault.name}")
+    random, ended = Random(f"{seed} {fault.name}"), len(stage.exits)
     before = {one: memory for one, memory in stage.memory().items() if one in stage.warm}
     async with load(stage, f"{fault.name}-{seed}", random.getrandbits(32), least) as running:
         scene = Scene(stage, running, accountant, random)
         try:
-            for _ in range(line.times):
+            for scene.round in range(line.times):
                 await asyncio.sleep(random.uniform(0.2, 1.5))
                 await fault.strike(scene)
-                seconds = await stage.until_ready()
-                line.ready_seconds = max(line.ready_seconds or 0, seconds)
+                await scene.until_ready()
         finally:
             line.notes += scene.notes
+            line.ready_seconds = scene.ready_seconds
     verdict = await accountant.settle(running, scene.forgiven)
     _account(line, verdict, running, scene)
     if line.lost and (unfinished := await accountant.unfinished(running.name)):
         line.wrong.append(f"texts not done: {unfinished}")
     _weigh(line, before, stage.memory())
+    line.wrong += ended_by_themselves(fault, stage.exits[ended:])
     if line.ready_seconds is not None and line.ready_seconds > READY_WITHIN_SECONDS:
         line.wrong.append(f"ready again after {line.ready_seconds:.1f} s only")
+    for look in scene.afterwards:
+        await look()
+
+
+def ended_by_themselves(fault: Fault, exits: list[tuple[str, int]]) -> list[str]:
+    """What is wrong with these ends of processes: they are started again, so that nothing else would tell."""
+    return [f"ended by itself: {name}, with {code}" for name, code in exits if not fault.ends]
 
 
 def _keep_logs(stage: Stage, line: Line) -> None:
@@ -124,11 +136,13 @@ def _keep_logs(stage: Stage, line: Line) -> None:
 def _account(line: Line, verdict: Verdict, running: Load, scene: Scene) -> None:
     lost = verdict.lost_beside(scene.forgiven)
     if scene.forgiven:
-        line.notes.append(f"{len(verdict.lost) - len(lost)} went with what was deleted")
+        gone = len(verdict.lost) - len(lost)
+        line.notes.append(f"{gone} of {len(scene.forgiven)} under way went with what was deleted")
     line.accepted, line.effects = verdict.accepted, verdict.effects
     line.lost, line.doubled = len(lost), len(verdict.doubled)
     line.unknown = sum(count for status, count in running.statuses.items() if status >= 500)
-    line.wrong += [f"lost: {one}" for one in lost[:3]] + [f"doubled: {one}" for one in verdict.doubled[:3]]
+    for title, found in (("lost", lost), ("doubled", verdict.doubled), ("left open", verdict.left_open)):
+        line.wrong += [f"{title}: {' '.join(known)}: {what}" for known, what in found[:3]]
     line.wrong += [f"refused: {one} ({times} times)" for one, times in running.refused.items()]
 
 

@@ -8,7 +8,7 @@ that its 5xx names; after a lost connection it has none, so it may have happened
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -34,6 +34,8 @@ PATHS: dict[Kind, str] = {
     "waste": f"/waste/organizations/{ORGANIZATION}/waste",
     "text": "/texts",
 }
+ANSWERS = "accountant.answers"
+"""Where what is published carefully has its answers sent."""
 UNKNOWN_AT_MOST_SECONDS = 120.0
 BURST = 100
 _amounts = count(1)
@@ -47,7 +49,11 @@ class Fact:
     label: str
     accepted: bool = False
     fate_known: bool = False
+    gave_up: bool = False
+    """Its connection was lost, and it had no key under which it could be sent again."""
     operation: str = ""
+    said: str = ""
+    """What its operation said in the end, unless that is an answer."""
     ids: set[str] = field(default_factory=set)
     """What its effect is called in the answers: more than one is a doubled effect."""
 
@@ -108,7 +114,8 @@ class Load:
                 answer = await http.post(PATHS[fact.kind], json=fact.body, headers=headers)
             except httpx2.TransportError as error:
                 self.unknown[repr(error)] += 1
-                if way == "awaited":
+                if "idempotency-key" not in headers:
+                    fact.gave_up = True
                     return
                 await asyncio.sleep(0.1)
                 continue
@@ -123,7 +130,8 @@ class Load:
             self._accept(fact)
             self._take_id(fact, answer)
         elif answer.is_server_error:
-            self.slowest_503 = max(self.slowest_503, seconds)
+            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
+                self.slowest_503 = max(self.slowest_503, seconds)
             self.unknown[f"{answer.status_code} {answer.text[:200]}"] += 1
         else:
             fact.fate_known = True
@@ -146,7 +154,7 @@ class Load:
                     channel = await connection.channel(on_return_raises=True)
                     while not self.stopped or unconfirmed:
                         unconfirmed = unconfirmed or self.new()
-                        await self.publish(channel, unconfirmed)
+                        await self.publish(channel, unconfirmed, reply_to=ANSWERS)
                         unconfirmed = None
                         await asyncio.sleep(self.pause * self.random.uniform(0.5, 1.5))
             except (AMQPError, OSError, RuntimeError, TimeoutError, asyncio.CancelledError):
@@ -154,11 +162,19 @@ class Load:
                     raise  # aiormq cancels what waits for a lost connection, too
                 await asyncio.sleep(0.2)
 
-    async def publish(self, channel: aio_pika.abc.AbstractChannel, fact: Fact, seconds: float = 5) -> None:
+    async def publish(
+        self,
+        channel: aio_pika.abc.AbstractChannel,
+        fact: Fact,
+        seconds: float = 5,
+        reply_to: str | None = None,
+    ) -> None:
         """Publish once, persistent, mandatory and confirmed, under the label as message id."""
         message = aio_pika.Message(
             json.dumps(fact.message).encode(),
             message_id=fact.label,
+            correlation_id=fact.label,
+            reply_to=reply_to,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         )
         async with asyncio.timeout(seconds):
@@ -169,25 +185,48 @@ class Load:
         self.accepted += not fact.accepted
         fact.accepted = fact.fate_known = True
 
-    async def burst(self, number: int, kind: Kind | None = None) -> None:
+    async def burst(self, number: int, kind: Kind | None = None) -> list[Fact]:
         """So many at once by queue, each until it is confirmed."""
-        waiting = [self.new(kind) for _ in range(number)]
-        while waiting:
+        facts = [self.new(kind) for _ in range(number)]
+        await self.send(facts)
+        return facts
+
+    async def send(self, facts: list[Fact]) -> None:
+        """By queue, a hundred at a time, each until it is confirmed."""
+        while waiting := [fact for fact in facts if not fact.accepted]:
             with suppress(AMQPError, OSError, RuntimeError, TimeoutError):
                 async with await aio_pika.connect(self.stage.any_broker_url(), timeout=5) as connection:
                     channel = await connection.channel(on_return_raises=True)
-                    for begin in range(0, number, BURST):
-                        part = [fact for fact in waiting[begin : begin + BURST] if not fact.accepted]
+                    for begin in range(0, len(waiting), BURST):
+                        part = waiting[begin : begin + BURST]
                         await asyncio.gather(*(self.publish(channel, fact, 30) for fact in part))
-            waiting = [fact for fact in waiting if not fact.accepted]
 
     async def ask_operations(self) -> None:
         """What was answered 202 is asked for its end, which names the id of its effect."""
         async with self.stage.http() as http:
             for fact in (fact for fact in self.facts if fact.operation and not fact.ids):
                 answer = await http.get(fact.operation, follow_redirects=False)
-                if answer.status_code == 200 and answer.json().get("state") == "done":
+                fact.said = answer.json()["state"] if answer.is_success else str(answer.status_code)
+                if fact.said == "done":
                     fact.ids.add(answer.json()["answer"]["id"])
+
+    def take_answers(self, answers: dict[str, list[dict[str, Any]]]) -> None:
+        """What came back to queues, by label: there may be several, of one id. An answer may be missed."""
+        for fact in self.facts:
+            for answer in answers.pop(fact.label, []):
+                if "id" in answer:
+                    fact.ids.add(answer["id"])
+                else:
+                    self.refused[f"by queue {json.dumps(answer)[:200]}"] += 1
+
+
+async def publish_undecodable(stage: Stage, ids: Iterable[str], queue: str = QUEUES["task"]) -> None:
+    """What nobody can read, and for whose answer nobody waits, under each of these message ids; confirmed."""
+    kept = aio_pika.DeliveryMode.PERSISTENT
+    messages = [aio_pika.Message(b"{", message_id=one, delivery_mode=kept) for one in ids]
+    async with await aio_pika.connect(stage.any_broker_url()) as connection:
+        exchange = (await connection.channel(on_return_raises=True)).default_exchange
+        await asyncio.gather(*(exchange.publish(one, queue, mandatory=True) for one in messages))
 
 
 @asynccontextmanager

@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
+from time import monotonic
 from typing import Any
 
-from tests.faults.accountant import Accountant
+from tests.faults.accountant import Accountant, Known
 from tests.faults.load import Load
 from tests.faults.stage import Stage
 
@@ -18,9 +19,25 @@ class Scene:
     load: Load
     accountant: Accountant
     random: Random
+    round: int = 0
+    """How often it has struck before."""
+    ready_seconds: float | None = None
     notes: list[str] = field(default_factory=list)
-    forgiven: set[str] = field(default_factory=set)
-    """Kinds of which a fault takes messages away on purpose: what is lost of them is reported apart."""
+    forgiven: set[Known] = field(default_factory=set)
+    """What a fault takes away on purpose: what is lost of it is reported apart."""
+    afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What is looked at again once all is done."""
+
+    async def until_ready(self, since: float | None = None) -> float:
+        """Seconds since then (now, unless it is said) that it took; the line tells the longest.
+
+        To be called as soon as what was broken is back.
+        """
+        began = monotonic() if since is None else since
+        await self.stage.until_ready()
+        seconds = monotonic() - began
+        self.ready_seconds = max(self.ready_seconds or 0, seconds)
+        return seconds
 
 
 Strike = Callable[[Scene], Awaitable[None]]
@@ -31,9 +48,9 @@ WarmUp = Callable[[Stage], Awaitable[None]]
 class Fault:
     """`strike` breaks something and mends it; it returns as soon as what it broke is back.
 
-    `ends`: the processes it is about do not live through it, so that they need no warm-up. `armed`: the
-    services run so that they can be told where to die. `warm_up`: what is done before memory is weighed,
-    besides the commands that every process has had by then.
+    `ends`: the processes it is about do not live through it, so that they need no warm-up; of other faults no
+    process may end. `armed`: the services run so that they can be told where to die. `warm_up`: what is done
+    before memory is weighed, besides the commands that every process has had by then.
     """
 
     name: str

@@ -16,16 +16,19 @@ HEAD = """\
 Written by `make faults`, which runs all of this on real servers of its own; one line again:
 `make faults ONLY=<name>`, the same moments again: `SEED=<number>`; on another RabbitMQ, in a container:
 `BROKER=4`. A load of mixed commands (tasks, waste, texts) runs through REST (awaited, 202, with keys and
-without) and through queues while something is broken.
+without) and through queues while something is broken. All processes run: the gateway, the services, the desk.
 
 **Accepted**: answered 2xx or confirmed. **Effects**: in the stores. **Lost**: accepted and without its
-effect, or an effect that no event told of. **Doubled**: two effects, ids or different events for one fact.
-**5xx**: answers that leave the outcome open; each was repeated with its key and ended as one effect. What had
-no key when its connection was lost may be an effect that nobody accepted. **Ready**: the longest time from
-what was broken being back until every process says that it is ready and reads succeed. **Memory**: growth of
-the process that grew most, of those that lived all the time and had their warm-up: 600 commands and 40 texts,
-and 25 reconnects before `endurance-reconnects`. The gateway's cache is told to take 128 KiB, which are full
-by then; the 32 MiB that it takes otherwise would look like a leak until they are.
+effect, an effect that no event told of, or an event of what nobody stored. **Doubled**: two effects, ids (in
+the store, answers and events) or different events for one fact. **5xx**: answers that leave the outcome open;
+each is repeated with its key until it has an end, and an operation has to say that it is done: else the line
+falls short ("left open"). What had no key when its connection was lost may be an effect that nobody accepted.
+**Ready**: the longest time from what was broken being back until every process says that it is ready and a
+read and a write of each service succeed. Where no process is to end, one that does lets the line fall short.
+**Memory**: growth of the process that grew most, of those that lived all the time and had their warm-up: 600
+commands, 40 texts and 100 dead letters, and 25 reconnects before `endurance-reconnects`. The gateway's cache
+is told to take 128 KiB, which are full by then; the 32 MiB that it takes otherwise would look like a leak
+until they are.
 """
 RUN = "**Last whole run on "
 SLOWEST = 6

@@ -25,11 +25,18 @@ ORGANIZATION = "Faults"
 WARM_UP = 600
 """Commands before the memory of a process is first weighed."""
 SERVICES = ("task_service", "waste_service", "text_worker")
-NAMES = ("gateway", *SERVICES)
+"""Where the load goes."""
+NAMES = ("gateway", *SERVICES, "desk_service")
 GATEWAY = {
     "secret": "one for all replicas, or operations end with the process",
     "cache_bytes": str(128 * 1024),  # full after the warm-up: what grows later is no cache
 }
+WRITES: dict[str, dict[str, Any]] = {
+    "/tasks": {"title": "ready"},
+    f"/waste/organizations/{ORGANIZATION}/waste": {"amounts": {"bio": 1}},
+    "/texts": {"title": "ready", "text": "Ready."},
+}
+"""What is written to find out whether it can be; the load writes other things."""
 RETRIES = {service: {"retry_seconds": "[1, 1]"} for service in SERVICES}
 
 
@@ -47,13 +54,15 @@ class Stage:
     kept: set[str] = field(default_factory=set)
     armed: bool = False
     exits: list[tuple[str, int]] = field(default_factory=list)
+    last_exit: float = 0.0
+    """When a process was last seen to have ended, as `monotonic` counts."""
     keeping: "asyncio.Task[None] | None" = None
 
     def __post_init__(self) -> None:
         self.system = System(self.servers, self.folder)
 
     async def open(self) -> None:
-        """Databases, queues, four processes that are ready, and a place for waste to go."""
+        """Databases, queues, all processes that are ready, and a place for waste to go."""
         topology.load_contracts()
         await self.system.create()
         for name in NAMES:
@@ -61,11 +70,11 @@ class Stage:
                 await self.system.migrate(name)
             self.launch(name)
         self.keeping = asyncio.create_task(self._keep())
-        await self.until_ready()
+        await eventually(self._is_read, "every process is ready", 120)
         await self._furnish()
 
     def launch(self, name: str, **settings: str) -> Replica:
-        own = GATEWAY if name == "gateway" else RETRIES[name]
+        own = GATEWAY if name == "gateway" else RETRIES.get(name, {})
         replica = self.system.launch(name, **own, **settings)
         self.replicas[name] = replica
         self.kept.add(name)
@@ -98,6 +107,7 @@ class Stage:
                 process = self.replicas[name].process
                 if process.exit_code is not None:
                     self.exits.append((name, process.exit_code))
+                    self.last_exit = monotonic()
                     process.start()
             await asyncio.sleep(0.2)
 
@@ -122,15 +132,32 @@ class Stage:
         return parts._replace(netloc=f"{user}@{choice(hosts.split(','))}", query="heartbeat=5").geturl()
 
     async def is_ready(self) -> bool:
-        """Every process says so, and a read and a write of each service succeed."""
+        """Every process says so, and a read of each and a write of each that the load goes to succeed."""
+        return await self._is_read() and await self._is_written()
+
+    async def _is_read(self) -> bool:
         async with httpx2.AsyncClient(timeout=5) as http:
             with suppress(httpx2.TransportError):
                 healths = [await http.get(f"{one.url}/health/ready") for one in self.replicas.values()]
                 if any(one.status_code != httpx2.codes.OK for one in healths):
                     return False
-                gateway = self.replicas["gateway"].url
-                reads = [await http.get(gateway + path) for path in ("/tasks", "/waste/kinds", "/texts")]
+                gateway, desk = self.replicas["gateway"].url, self.replicas["desk_service"].url
+                paths = (
+                    f"{gateway}/tasks",
+                    f"{gateway}/waste/kinds",
+                    f"{gateway}/texts",
+                    f"{desk}/desk/groups",
+                )
+                reads = [await http.get(path) for path in paths]
                 return all(one.is_success for one in reads)
+        return False
+
+    async def _is_written(self) -> bool:
+        gateway = self.replicas["gateway"].url
+        async with httpx2.AsyncClient(timeout=4) as http:  # what has no answer is 202 after five seconds
+            with suppress(httpx2.TransportError):
+                writes = [await http.post(gateway + path, json=body) for path, body in WRITES.items()]
+                return all(one.is_success for one in writes)
         return False
 
     async def until_ready(self, seconds: float = 120) -> float:

@@ -63,6 +63,11 @@ async def compute_for_long(command: WorkOut, work: Work) -> None:
     await work.compute(time.sleep, 60)
 
 
+async def compute_shortly(command: WorkOut, work: Work) -> None:
+    assert work.compute
+    await work.compute(time.sleep, 0.8)
+
+
 async def keep_nothing(command: WorkOut, work: Work) -> None:
     """The handler's turn never comes here."""
 
@@ -120,6 +125,22 @@ async def test_a_beat_whose_connection_is_lost_again_and_again_is_no_suspect(jou
         await asyncio.to_thread(process.join)
     await made.close()
     assert recovery.given == []
+
+
+async def test_a_process_outlives_the_connection_of_a_beat_that_soon_ends(journal: Journal) -> None:
+    made = preparing(journal, Recovery())
+    await made.places[0].compute(int)
+    [process] = (made.places[0].pool._processes or {}).values()
+    channel = Channel()
+    made.add(delivery(channel, compute_shortly))
+    await until_started(journal, made)
+    channel.gone.set_result(None)
+    await until_ended(made)
+
+    assert await journal.note_start(*with_actor(0)) == 0
+    assert list((made.places[0].pool._processes or {}).values()) == [process]
+    assert process.is_alive()
+    await made.close()
 
 
 async def test_a_beat_that_an_orderly_end_interrupts_is_no_suspect(journal: Journal) -> None:

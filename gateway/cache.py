@@ -82,6 +82,7 @@ class Cache:
         """By address, in the order in which they were told. (A dict finds its first the slower, the more that
         stood before it are gone.)"""
         self.watchers: dict[str, list[asyncio.Event]] = {}
+        self.dismissed = False
         self.bytes = 0
         self.complete_since = monotonic()
         """What was asked earlier may be older than something that was not heard, or is forgotten."""
@@ -149,7 +150,7 @@ class Cache:
 
     @contextmanager
     def watching(self, address: str) -> Iterator[asyncio.Event]:
-        """Set whenever a new version is told of."""
+        """Set whenever a new version is told of, and when all who watch are dismissed."""
         changed = asyncio.Event()
         self.watchers.setdefault(address, []).append(changed)
         try:
@@ -158,6 +159,13 @@ class Cache:
             self.watchers[address].remove(changed)
             if not self.watchers[address]:
                 del self.watchers[address]
+
+    def dismiss(self) -> None:
+        """This process ends: nobody shall watch any longer."""
+        self.dismissed = True
+        for watchers in self.watchers.values():
+            for changed in watchers:
+                changed.set()
 
     def _version_told(self, address: str) -> int:
         tombstone = self.tombstones.get(address)

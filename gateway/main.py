@@ -91,6 +91,7 @@ async def run(settings: GatewaySettings) -> None:
         async with http_door(door, *place, first=health.ready_soon, grace_seconds=patience):
             await until_stopped(*background)
             health.stage = "stopping"
+            cache.dismiss()
     finally:  # who came in before the door was closed still needed the broker
         await end(*background)
         if level:

@@ -24,7 +24,11 @@ async def changes(
     look: Callable[[bool], Awaitable[Entry]],
     is_last: Callable[[dict[str, Any]], bool],
 ) -> AsyncIterator[bytes]:
-    """`look` gets the resource, fresh where asked; the end comes after `is_last`, or with its removal."""
+    """`look` gets the resource, fresh where asked.
+
+    The end comes after `is_last`, with the removal, or when those who watch are dismissed; who comes again then
+    is sent to another process.
+    """
     with cache.watching(address) as changed:
         changed.set()  # by what came after the first look
         shown = 0
@@ -36,6 +40,8 @@ async def changes(
                 if is_last(orjson.loads(entry.body)):
                     return
             told = await _within(changed, BREATH_SECONDS)
+            if cache.dismissed:
+                return
             if not told:
                 yield b": still here\n\n"
             try:

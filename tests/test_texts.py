@@ -20,7 +20,15 @@ TEXT = "To be, or not to be: that is the question."
 
 @pytest.fixture(scope="module")
 async def worker(system: System) -> Replica:
-    return await system.start("text_worker", places="2")
+    """With the processes that it counts in, which it makes with its first texts."""
+    worker = await system.start("text_worker", places="2")
+    await system.publish_by_hand("texts.submit_text", '{"text": "first"}', message_id="first-text")
+
+    async def counts() -> bool:
+        return bool(pool(worker))
+
+    await eventually(counts, "the worker has processes to count in")
+    return worker
 
 
 @pytest.fixture
@@ -251,7 +259,7 @@ async def test_killed_and_frozen_workers_leave_every_text_done_once(
 
 
 def pool(worker: Replica) -> list[int]:
-    """The processes that a worker counts in; it makes them with its first texts."""
+    """The processes that a worker counts in."""
     assert worker.process.pid
     tasks = Path(f"/proc/{worker.process.pid}/task").glob("*/children")
     return [int(pid) for task in tasks for pid in task.read_text().split() if _counts(pid)]

@@ -55,9 +55,9 @@ def arm(service: str, folder: Path) -> None:
     async def _execute(self: Batches, delivery: Delivery, transaction: Any, batch: Any) -> None:
         if batch.settled:
             die_at("in-batch")
-        if b'"kills' in delivery.raw.body:
+        if b'"title": "kills' in delivery.raw.body:
             os.kill(os.getpid(), signal.SIGKILL)
-        if b'"raises' in delivery.raw.body:
+        if b'"title": "raises' in delivery.raw.body:
             delivery.handler = replace(delivery.handler, function=_break)
         await execute(self, delivery, transaction, batch)
 

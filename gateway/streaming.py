@@ -26,7 +26,7 @@ async def changes(
 ) -> AsyncIterator[bytes]:
     """`look` gets the resource, fresh where asked.
 
-    The end comes after `is_last`, with the removal, or when those who watch are dismissed; who comes again then
+    The end comes after `is_last`, with the removal, or when those who watch are dismissed: whoever comes again
     is sent to another process.
     """
     with cache.watching(address) as changed:

@@ -17,7 +17,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -25,6 +25,7 @@ from shared.journal import Conflict, Key, StoreAway
 from shared.journal_mongo_documents import ENDED, JOURNAL, LISTED, Document, id_of, listed, row_of
 from shared.journal_mongo_errors import PROBE_MS, NotYet, look_at, translated
 from shared.journal_mongo_outbox import MongoOutbox
+from shared.journal_mongo_presence import Presence
 from shared.journal_mongo_reads import Reads
 from shared.journal_mongo_transaction import TOO_SLOW, MongoTransaction
 
@@ -58,6 +59,7 @@ class MongoJournal(MongoOutbox):
         )
         self.left_open: list[Mapping[str, Any]] = []
         self.reads = Reads(self.database)
+        self.presence = Presence(self.database)
         super().__init__(self.database["outbox"])
         self.steps = {**JOURNAL, **steps}
 
@@ -67,6 +69,8 @@ class MongoJournal(MongoOutbox):
             await look_at(self.database)
 
     async def close(self) -> None:
+        with suppress(PyMongoError), pymongo.timeout(PROBE_MS / 1000):
+            await self.presence.leave()
         await self.client.close()
 
     async def migrate(self) -> None:
@@ -88,6 +92,7 @@ class MongoJournal(MongoOutbox):
         await self._end_left_open()
         async with self.client.start_session() as session, self._noting_left_open(session):
             with translated():
+                await self.presence.note(session)
                 await session.start_transaction(
                     read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
                 )
@@ -130,7 +135,7 @@ class MongoJournal(MongoOutbox):
 
     async def probe(self) -> None:
         with translated(), pymongo.timeout(PROBE_MS / 1000):
-            await self.database.command("ping")
+            await self.presence.beat()
 
     async def note_start(self, key: Key, actor: str, by: int = 1) -> int:
         change = {"$inc": {"starts": by}, "$set": {"noted_at": datetime.now(UTC)}}

@@ -29,6 +29,7 @@ from shared.journal import Conflict, Journal, Outcome, Settled, StoreAway
 from shared.journal_mongo import MongoJournal
 from shared.journal_mongo_documents import row_of
 from shared.journal_mongo_errors import translated
+from shared.journal_mongo_presence import BEAT_SECONDS, MISSED_BEATS
 from shared.journal_mongo_transaction import MongoTransaction
 from tests.kernel.test_journal import KEY, look_up
 from tests.system import eventually
@@ -217,6 +218,43 @@ async def test_what_a_dead_worker_holds_is_a_conflict_at_once_for_notes_too(jour
     assert await journal.note_start(KEY, "direct") == 1
 
 
+async def test_what_a_dead_worker_holds_is_let_go_when_its_beats_have_ceased(
+    failing: str, journal: MongoJournal
+) -> None:
+    dead = MongoJournal(f"{failing}/{journal.database.name}", {})
+    await dead.probe()
+    holding = dead.transaction()
+    await (await holding.__aenter__()).conclude([Settled(*KEY, "direct", DONE)], [])
+
+    async def let_go() -> bool:
+        await journal.probe()
+        with suppress(Conflict):
+            await conclude(journal)
+            return True
+        return False
+
+    assert not await let_go()
+    await eventually(let_go, "it is in nobody's way", 20)
+    with pytest.raises(Conflict):  # it lived after all
+        await holding.__aexit__(None, None, None)
+    assert (noted := await look_up(journal)) and noted.ending == "done"
+    assert await journal.database["processes"].count_documents({}) == 1
+    await dead.close()
+
+
+async def test_who_beats_keeps_what_it_holds(failing: str, journal: MongoJournal) -> None:
+    other = MongoJournal(f"{failing}/{journal.database.name}", {})
+    async with other.transaction() as transaction:
+        await transaction.conclude([Settled(*KEY, "direct", DONE)], [])
+        for _ in range(2 * MISSED_BEATS):
+            await asyncio.sleep(BEAT_SECONDS)
+            await other.probe()
+            await journal.probe()
+    assert (noted := await look_up(journal)) and noted.ending == "done"
+    await other.close()
+    assert await journal.database["processes"].count_documents({}) == 1
+
+
 @pytest.mark.parametrize("labels", LABELLED, ids="+".join)
 def test_every_label_of_an_error_means_something(labels: tuple[str, ...]) -> None:
     with pytest.raises(LABELLED[labels]), translated():
@@ -274,7 +312,8 @@ async def test_a_batch_reads_one_snapshot_and_is_committed_by_a_journaled_majori
     assert first["readConcern"]["level"] == "snapshot"
     assert len(commits) == 2
     assert all(commit["writeConcern"] == {"w": "majority", "j": True} for commit in commits)
-    assert all(sent["autocommit"] is False for sent in commands.sent if "txnNumber" in sent)
+    batch = [sent for sent in commands.sent if "txnNumber" in sent and sent.get("update") != "processes"]
+    assert all(sent["autocommit"] is False for sent in batch)
     for one in (journal, other):
         await one.close()
 

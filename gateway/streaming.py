@@ -26,8 +26,8 @@ async def changes(
 ) -> AsyncIterator[bytes]:
     """`look` gets the resource, fresh where asked.
 
-    The end comes after `is_last`, with the removal, or when those who watch are dismissed: then another process
-    is to be asked.
+    The end comes after `is_last`, with the removal, or when those who watch are dismissed, who ask another
+    process then.
     """
     with cache.watching(address) as changed:
         changed.set()  # by what came after the first look

@@ -66,7 +66,7 @@ def _break(faults: list[Fault], seed: int, broker: Callable[..., RabbitMQ]) -> i
     print(report.summary(lines, minutes, seed), flush=True)
     if len(lines) == len(suite.ORDER):
         report.note_whole_run(lines, minutes, date.today(), suite.ORDER, seed, stores)
-    return 1 if any(line.wrong for line in lines) else 0
+    return 1 if any(line.wrong for line in lines) or minutes > report.AT_MOST_MINUTES else 0
 
 
 async def _version(postgresql: PostgreSQL) -> str:

@@ -2,8 +2,8 @@
 
 Lost: accepted and without its effect, an effect that no event told of, or an event of what nobody stored.
 Doubled: two effects, two ids (in the store, in answers, in events) or two different events for one fact; the
-same event delivered twice, under one id, is none. Left open: its sender never learned what became of it, or
-its operation does not say that it is done.
+same event delivered twice, under one id, is none. Left open: its sender never learned what became of it, got
+no answer even when it sent it again, or its operation does not say that it is done.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -20,6 +21,7 @@ import aio_pika
 from shared.topology import KEPT
 from tests.faults.load import ANSWERS, Fact, Kind, Load
 from tests.faults.stage import Stage
+from tests.system import eventually
 
 Known = tuple[str, str]
 """A kind and a label: what a fact is known by everywhere."""
@@ -33,6 +35,19 @@ UNACKNOWLEDGED = 500
 FIGURES_SECONDS = 1.5
 """The page's figures may be a second old."""
 SETTLED_WITHIN_SECONDS = 120.0
+ANSWERED_WITHIN_SECONDS = 30.0
+AMOUNTS_ASTRAY = """
+    SELECT count(*) AS astray FROM amounts a
+    LEFT JOIN (SELECT generation, kind, sum(amount) AS placed FROM placements GROUP BY 1, 2) p
+        USING (generation, kind)
+    LEFT JOIN (SELECT generation, kind, sum(amount) AS waits FROM waiting GROUP BY 1, 2) w
+        USING (generation, kind)
+    WHERE a.amount <> coalesce(placed, 0) + coalesce(waits, 0)"""
+STORAGES_ASTRAY = """
+    SELECT count(*) AS astray FROM capacities c
+    LEFT JOIN (SELECT storage, kind, sum(amount) AS placed FROM placements GROUP BY 1, 2) p
+        USING (storage, kind)
+    WHERE c.stored <> coalesce(placed, 0)"""
 SUBMITTED = "text submitted"
 STEPS: dict[Kind, tuple[str, ...]] = {"task": ("task",), "waste": ("waste",), "text": (SUBMITTED, "text")}
 """What is stored and told of a fact: a text when it is taken and when it is counted."""
@@ -85,6 +100,8 @@ def judge(
             verdict.left_open.append((known, "its sender never learned what became of it"))
         elif steps[0][0] and fact.operation and not fact.ids:
             verdict.left_open.append((known, f"an effect, and its operation says {fact.said}"))
+        elif steps[0][0] and fact.asked and not fact.ids:
+            verdict.left_open.append((known, "an effect, and no answer in its sender's queue"))
     return verdict
 
 
@@ -228,8 +245,32 @@ class Accountant:
                 end = monotonic() + SETTLED_WITHIN_SECONDS
             await asyncio.sleep(0.2)
         await load.ask_operations()
+        await self._have_answers(load)
         load.take_answers(self.answers)
         return await self._verdict(load)
+
+    async def _have_answers(self, load: Load) -> None:
+        """Whoever missed one sends the command again, under its id."""
+        effects = await self.effects(load.name)
+
+        def missing() -> list[Fact]:
+            asked = (fact for fact in load.facts if fact.asked and fact.label not in self.answers)
+            return [fact for fact in asked if (STEPS[fact.kind][0], fact.label) in effects]
+
+        async def all_there() -> bool:
+            return not missing()
+
+        if facts := missing():
+            await load.repeat(facts)
+            with suppress(AssertionError):  # the verdict tells
+                await eventually(all_there, "all that was repeated is answered", ANSWERED_WITHIN_SECONDS)
+
+    async def mass(self) -> str:
+        """What is wrong with waste: all is placed or waits, and a storage holds what was placed in it."""
+        [amounts] = await self.stage.system.fetch("waste_service", AMOUNTS_ASTRAY)
+        [storages] = await self.stage.system.fetch("waste_service", STORAGES_ASTRAY)
+        found = {"amounts": amounts["astray"], "storages": storages["astray"]}
+        return f"mass is not conserved: {found}" if any(found.values()) else ""
 
     async def unfinished(self, name: str) -> dict[str, int]:
         """What texts are, that are not done, with the reasons of those that failed."""

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
+from signal import SIGKILL
 from time import monotonic
 
 from tests.faults.accountant import Accountant, Verdict
@@ -101,13 +102,18 @@ async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, li
                 await asyncio.sleep(random.uniform(0.2, 1.5))
                 await fault.strike(scene)
                 await scene.until_ready()
+                await scene.timed()
         finally:
+            for timing in scene.timing:
+                timing.cancel()
             line.notes += scene.notes
             line.ready_seconds = scene.ready_seconds
     verdict = await accountant.settle(running, scene.forgiven)
     _account(line, verdict, running, scene)
     if line.lost and (unfinished := await accountant.unfinished(running.name)):
         line.wrong.append(f"texts not done: {unfinished}")
+    if wrong := await accountant.mass():
+        line.wrong.append(wrong)
     _weigh(line, before, stage.memory())
     line.wrong += ended_by_themselves(fault, stage.exits[ended:])
     if line.ready_seconds is not None and line.ready_seconds > READY_WITHIN_SECONDS:
@@ -118,7 +124,8 @@ async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, li
 
 def ended_by_themselves(fault: Fault, exits: list[tuple[str, int]]) -> list[str]:
     """What is wrong with these ends of processes: they are started again, so that nothing else would tell."""
-    return [f"ended by itself: {name}, with {code}" for name, code in exits if not fault.ends]
+    meant = {0, -SIGKILL} if fault.ends else set()
+    return [f"ended by itself: {name}, with {code}" for name, code in exits if code not in meant]
 
 
 def _keep_logs(stage: Stage, line: Line) -> None:

@@ -49,6 +49,8 @@ class Fact:
     label: str
     accepted: bool = False
     fate_known: bool = False
+    asked: bool = False
+    """It went into a queue, and an answer was asked for."""
     gave_up: bool = False
     """Its connection was lost, and it had no key under which it could be sent again."""
     operation: str = ""
@@ -179,7 +181,14 @@ class Load:
         )
         async with asyncio.timeout(seconds):
             await channel.default_exchange.publish(message, QUEUES[fact.kind], mandatory=True)
+        fact.asked = fact.asked or bool(reply_to)
         self._accept(fact)
+
+    async def repeat(self, facts: Iterable[Fact]) -> None:
+        """What was done, under its id again, to have its answer."""
+        async with await aio_pika.connect(self.stage.any_broker_url()) as connection:
+            channel = await connection.channel(on_return_raises=True)
+            await asyncio.gather(*(self.publish(channel, fact, 30, ANSWERS) for fact in facts))
 
     def _accept(self, fact: Fact) -> None:
         self.accepted += not fact.accepted
@@ -211,7 +220,7 @@ class Load:
                     fact.ids.add(answer.json()["answer"]["id"])
 
     def take_answers(self, answers: dict[str, list[dict[str, Any]]]) -> None:
-        """What came back to queues, by label: there may be several, of one id. An answer may be missed."""
+        """What came back to queues, by label: there may be several, of one id."""
         for fact in self.facts:
             for answer in answers.pop(fact.label, []):
                 if "id" in answer:

@@ -6,10 +6,11 @@ from pathlib import Path
 from signal import SIGTERM
 
 from infra.local.processes import send
+from tests.faults.broker import connections
 from tests.faults.load import Kind
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import NAMES, SERVICES
-from tests.system import eventually
+from tests.system import Replica, eventually
 
 PAST_HEARTBEATS_SECONDS = 40.0
 """The broker gives a silent client up after two heartbeats of ten seconds."""
@@ -33,17 +34,14 @@ async def sigterm(scene: Scene) -> None:
 
 
 async def _end(scene: Scene, name: str, *, kill: bool) -> None:
-    process = scene.stage.replicas[name].process
-    pid = process.pid
+    replica = scene.stage.replicas[name]
+    pid = replica.process.pid
     if pid and kill:
-        await asyncio.to_thread(process.kill)
+        await asyncio.to_thread(replica.process.kill)
     elif pid:
         send(pid, SIGTERM)
-
-    async def replaced() -> bool:
-        return process.pid not in {pid, None}
-
-    await eventually(replaced, f"{name} is started again", 20)
+    await eventually(partial(_replaced, replica, pid), f"{name} is started again", 20)
+    scene.time(scene.until_started(name))
     await asyncio.sleep(scene.random.uniform(0, 0.5))
 
 
@@ -65,6 +63,8 @@ async def _freeze(scene: Scene, *names: str) -> None:
         process.freeze()
     try:
         await asyncio.sleep(PAST_HEARTBEATS_SECONDS)
+        connected = [one for one in await connections(scene.stage) if one.client.startswith(names)]
+        assert not connected, f"the broker has not given up {connected}"
     finally:
         for process in processes:
             process.thaw()
@@ -76,11 +76,18 @@ async def _die_at(scene: Scene, place: str, together: int = 0) -> None:
         bomb = scene.stage.folder / f"{name}.{place}"
         bomb.touch()
         await scene.load.burst(together, KINDS[name])
+        pid = scene.stage.replicas[name].process.pid
         await eventually(partial(_exploded, bomb), f"{name} died {place}", 60)
+        await eventually(partial(_replaced, scene.stage.replicas[name], pid), f"{name} is started again", 20)
+        scene.time(scene.until_started(name))
 
 
 async def _exploded(bomb: Path) -> bool:
     return not bomb.exists()  # noqa: ASYNC240 a moment
+
+
+async def _replaced(replica: Replica, pid: int | None) -> bool:
+    return replica.process.pid not in {pid, None}
 
 
 @fault("after-commit", ends=True, armed=True)

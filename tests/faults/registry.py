@@ -1,6 +1,7 @@
 """What a fault is, and the list of all."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
@@ -27,6 +28,7 @@ class Scene:
     """What a fault takes away on purpose: what is lost of it is reported apart."""
     afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is looked at again once all is done."""
+    timing: list["asyncio.Task[float]"] = field(default_factory=list)
 
     async def until_ready(self, since: float | None = None) -> float:
         """Seconds since then (now, unless it is said) that it took; the line tells the longest.
@@ -35,6 +37,24 @@ class Scene:
         """
         began = monotonic() if since is None else since
         await self.stage.until_ready()
+        return self._note_ready(began)
+
+    def time(self, readiness: Coroutine[None, None, float]) -> None:
+        """Beside what the fault goes on to do."""
+        self.timing.append(asyncio.create_task(readiness))
+
+    async def until_started(self, name: str) -> float:
+        """Until this process, which has just been started again, says that it is ready."""
+        began = monotonic()
+        await self.stage.until_started(name)
+        return self._note_ready(began)
+
+    async def timed(self) -> None:
+        """Until all that is timed beside is ready."""
+        timing, self.timing = self.timing, []
+        await asyncio.gather(*timing)
+
+    def _note_ready(self, began: float) -> float:
         seconds = monotonic() - began
         self.ready_seconds = max(self.ready_seconds or 0, seconds)
         return seconds

@@ -21,8 +21,10 @@ without) and through queues while something is broken. All processes run: the ga
 **Accepted**: answered 2xx or confirmed. **Effects**: in the stores. **Lost**: accepted and without its
 effect, an effect that no event told of, or an event of what nobody stored. **Doubled**: two effects, ids (in
 the store, answers and events) or different events for one fact. **5xx**: answers that leave the outcome open;
-each is repeated with its key until it has an end, and an operation has to say that it is done: else the line
-falls short ("left open"). What had no key when its connection was lost may be an effect that nobody accepted.
+each is repeated with its key until it has an end, an operation has to say that it is done, and a command from
+a queue has to be answered: else the line falls short ("left open"). So it does where waste is not all placed
+or waiting, or a storage holds something else than was placed in it. What had no key when its connection was
+lost may be an effect that nobody accepted.
 **Ready**: the longest time from what was broken being back until every process says that it is ready and a
 read and a write of each service succeed. Where no process is to end, one that does lets the line fall short.
 **Memory**: growth of the process that grew most, of those that lived all the time and had their warm-up: 600
@@ -31,6 +33,7 @@ is told to take 128 KiB, which are full by then; the 32 MiB that it takes otherw
 until they are.
 """
 RUN = "**Last whole run on "
+AT_MOST_MINUTES = 45
 SLOWEST = 6
 COLUMNS = (
     "fault", "what", "times", "broker", "accepted", "effects", "lost", "doubled", "5xx", "ready s", "memory",
@@ -81,7 +84,8 @@ def note_whole_run(
     told = (
         f"{RUN}{lines[0].broker}**: {day.isoformat()}, {len(lines)} lines in {minutes:.0f} min, seed {seed}; "
     )
-    told += f"short: {', '.join(short)}." if short else "all hold."
+    told += f"short: {', '.join(short)}" if short else "all hold"
+    told += f"; longer than {AT_MOST_MINUTES} min." if minutes > AT_MOST_MINUTES else "."
     write([], order, seed, stores, file, whole_run=told)
 
 

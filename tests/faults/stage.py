@@ -160,6 +160,16 @@ class Stage:
                 return all(one.is_success for one in writes)
         return False
 
+    async def until_started(self, name: str) -> None:
+        async def ready() -> bool:
+            async with httpx2.AsyncClient(timeout=5) as http:
+                with suppress(httpx2.TransportError):
+                    answer = await http.get(f"{self.replicas[name].url}/health/ready")
+                    return answer.status_code == httpx2.codes.OK
+            return False
+
+        await eventually(ready, f"{name} is ready", 120)
+
     async def until_ready(self, seconds: float = 120) -> float:
         """Seconds that it took."""
         began = monotonic()

@@ -21,14 +21,14 @@ async def _all_down(scene: Scene) -> None:
 
 @fault("started-in-any-order", ends=True)
 async def started_in_any_order(scene: Scene) -> None:
-    """All processes stopped and started in another order each time, seconds apart; each is first once"""
+    """All processes stopped and started in another order each time; each is first once, and alone at first"""
     await _all_down(scene)
     first = NAMES[scene.round % len(NAMES)]
     others = [name for name in NAMES if name != first]
     for name in [first, *scene.random.sample(others, len(others))]:
         scene.stage.replicas[name].process.start()
         scene.stage.kept.add(name)
-        await asyncio.sleep(scene.random.uniform(0, 1))
+        await asyncio.sleep(BEFORE_SECONDS if name == first else scene.random.uniform(0, 1))
 
 
 @fault("started-before-rabbitmq", ends=True)

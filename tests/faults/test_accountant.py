@@ -159,7 +159,14 @@ async def test_nothing_has_settled_while_any_queue_of_work_or_outbox_holds_somet
 def test_a_process_that_ends_where_none_is_to_end_lets_the_line_fall_short() -> None:
     assert ended_by_themselves(FAULTS["postgresql-stop"], [("task_service", 1)])
     assert ended_by_themselves(FAULTS["poison-raises"], [("task_service", -9)])
-    assert not ended_by_themselves(FAULTS["sigkill"], [("task_service", -9)])
+    assert not ended_by_themselves(FAULTS["sigkill"], [("task_service", -9), ("gateway", 0)])
+    assert ended_by_themselves(FAULTS["sigkill"], [("task_service", 1)])
+
+
+def test_a_command_from_a_queue_that_nobody_answered_is_left_open() -> None:
+    unanswered = replace(accepted(), asked=True)
+    assert len(judge([unanswered], {KNOWN: ["1"]}, {KNOWN: TOLD}).left_open) == 1
+    assert judge([replace(unanswered, ids={"1"})], {KNOWN: ["1"]}, {KNOWN: TOLD}).left_open == []
 
 
 async def test_a_line_tells_the_longest_time_until_ready_that_its_fault_measured() -> None:

@@ -312,8 +312,8 @@ async def test_a_batch_reads_one_snapshot_and_is_committed_by_a_journaled_majori
     assert first["readConcern"]["level"] == "snapshot"
     assert len(commits) == 2
     assert all(commit["writeConcern"] == {"w": "majority", "j": True} for commit in commits)
-    batch = [sent for sent in commands.sent if "txnNumber" in sent and sent.get("update") != "processes"]
-    assert all(sent["autocommit"] is False for sent in batch)
+    ours = [sent for sent in commands.sent if "txnNumber" in sent and sent.get("update") != "processes"]
+    assert all(sent["autocommit"] is False for sent in ours)
     for one in (journal, other):
         await one.close()
 

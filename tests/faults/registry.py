@@ -30,13 +30,13 @@ class Scene:
     """What is looked at again once all is done."""
     timing: list["asyncio.Task[float]"] = field(default_factory=list)
 
-    async def until_ready(self, since: float | None = None) -> float:
+    async def until_ready(self, since: float | None = None, *, written: bool = True) -> float:
         """Seconds since then (now, unless it is said) that it took; the line tells the longest.
 
-        To be called as soon as what was broken is back.
+        To be called as soon as what was broken is back. Not `written` where a write waits behind many others.
         """
         began = monotonic() if since is None else since
-        await self.stage.until_ready()
+        await self.stage.until_ready(written=written)
         return self._note_ready(began)
 
     def time(self, readiness: Coroutine[None, None, float]) -> None:

@@ -24,13 +24,13 @@ the store, answers and events) or different events for one fact. **5xx**: answer
 each is repeated with its key until it has an end, an operation has to say that it is done, and a command from
 a queue has to be answered: else the line falls short ("left open"). So it does where waste is not all placed
 or waiting, or a storage holds something else than was placed in it. What had no key when its connection was
-lost may be an effect that nobody accepted.
-**Ready**: the longest time from what was broken being back until every process says that it is ready and a
-read and a write of each service succeed. Where no process is to end, one that does lets the line fall short.
-**Memory**: growth of the process that grew most, of those that lived all the time and had their warm-up: 600
-commands, 40 texts and 100 dead letters, and 25 reconnects before `endurance-reconnects`. The gateway's cache
-is told to take 128 KiB, which are full by then; the 32 MiB that it takes otherwise would look like a leak
-until they are.
+lost may be an effect that nobody accepted. **Ready**: the longest time from what was broken being back until
+every process says that it is ready and a read and a write of each service succeed (only a read where a write
+waits behind 10,000 others). Where no process is to end, one that does lets the line fall short. **Memory**:
+growth of the process that grew most, of those that lived all the time and had their warm-up: 600 commands, 40
+texts and 100 dead letters, and 25 reconnects before `endurance-reconnects`. The gateway's cache is told to
+take 128 KiB, which are full by then; the 32 MiB that it takes otherwise would look like a leak until they
+are.
 """
 RUN = "**Last whole run on "
 AT_MOST_MINUTES = 45

@@ -170,10 +170,10 @@ class Stage:
 
         await eventually(ready, f"{name} is ready", 120)
 
-    async def until_ready(self, seconds: float = 120) -> float:
+    async def until_ready(self, seconds: float = 120, *, written: bool = True) -> float:
         """Seconds that it took."""
         began = monotonic()
-        await eventually(self.is_ready, "every process is ready", seconds)
+        await eventually(self.is_ready if written else self._is_read, "every process is ready", seconds)
         return monotonic() - began
 
     async def management(self, method: str, path: str, **more: Any) -> Any:

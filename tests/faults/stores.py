@@ -137,12 +137,14 @@ async def postgresql_two_minutes(scene: Scene) -> None:
     await back
     await asyncio.to_thread(postgresql.start)
     await asyncio.to_thread(postgresql.wait_ready)
-    await scene.until_ready()
+    began = monotonic()
+    await scene.until_ready(written=False)
 
     async def all_done() -> bool:
         return await scene.accountant.tasks(burst) >= WAITING
 
     await eventually(all_done, "all that waited is done", 120)
+    scene.notes.append(f"all that waited done after {monotonic() - began:.0f} s")
     ids = [fact.label for fact in burst]
     query = "SELECT max(attempt) AS most FROM inbox WHERE message_id = ANY($1)"
     [row] = await scene.stage.system.fetch("task_service", query, ids)

@@ -5,13 +5,14 @@ ends it at once.
 """
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,6 +26,9 @@ from shared.telemetry import start_logging
 
 log = logging.getLogger(__name__)
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MALLOC = {M_MMAP_THRESHOLD: 1 << 20, M_TRIM_THRESHOLD: 4 << 20}
+"""Bytes (mallopt(3)): larger blocks go back at once, and so does more than that at the end of the heap."""
 
 SECRETS = Path("/run/secrets")
 """Where containers find settings that are secret: a file each, named like the variable."""
@@ -143,8 +147,17 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def give_memory_back() -> None:
+    """Have glibc return what a large message took: unasked it keeps twice the largest block it gave out."""
+    with suppress(AttributeError, OSError):  # another library has other ways
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, size in MALLOC.items():
+            mallopt(parameter, size)
+
+
 def run_process(name: str, settings: ProcessSettings, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a process's main coroutine to its end."""
+    give_memory_back()
     start_logging(name, settings.log_format, settings.log_level)
     log.info("starting", extra={"fields": {"pid": os.getpid()}})
     uvloop.run(main())

@@ -133,6 +133,23 @@ async def test_what_cannot_be_decoded_is_shown_in_hex_and_base64(
     assert body == {"form": "base64", "base64": "//4A", "hex": "ff fe 00"}
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("half a pair", b'{"title": "\\ud800"}'), ("deep", b"[" * 300 + b"]" * 300)],
+)
+async def test_json_that_cannot_be_sent_on_is_shown_as_text_and_can_be_edited(
+    amqp: Client, http: httpx2.AsyncClient, name: str, body: bytes
+) -> None:
+    await amqp.publish("toy.mark", body, message_id=name)
+    [line] = await listed(http, message_id=name)
+
+    shown = await whole(http, line["id"])
+    edited = await http.post(f"/desk/letters/{line['id']}/edit", json={"headers": {"mended": "yes"}})
+
+    assert shown["body"] == {"form": "text", "text": body.decode()}
+    assert (edited.status_code, edited.json()["body"]) == (202, shown["body"])
+
+
 async def test_a_queue_that_does_not_exist_takes_no_replay_and_the_letter_says_so(
     amqp: Client, http: httpx2.AsyncClient
 ) -> None:

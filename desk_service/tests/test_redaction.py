@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
+from desk_service.domain.headers import kept
 from desk_service.domain.redaction import WITHHELD, body_shown, redacted, secret_fields
+from desk_service.door.shown import TOO_DEEP, headers_shown
 from shared.redaction import REDACTED, redacted_text
 
 
@@ -100,6 +102,13 @@ def test_however_deep_a_body_is_nested_it_can_be_sent(depth: int, opening: bytes
     shown = Shown(body=body_shown(opening * depth + b"1" + closing * depth, frozenset()))
 
     assert shown.model_dump_json()
+
+
+@pytest.mark.parametrize("depth", [256, 300, 450])
+def test_headers_that_are_nested_too_deep_to_be_sent_are_not_shown(depth: int) -> None:
+    headers = {"deep": json.loads('{"a":' * depth + "1" + "}" * depth)}
+
+    assert headers_shown(kept(headers)) == TOO_DEEP
 
 
 def test_json_that_is_shown_as_text_tells_no_secret_either() -> None:

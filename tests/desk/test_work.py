@@ -40,6 +40,19 @@ async def test_what_fails_again_is_open_again_with_both_deaths_and_the_replay_be
     assert shown["deaths"] == 2
 
 
+async def test_long_reasons_of_one_cause_are_one_group_however_long_their_values_are(
+    amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    letters = [
+        await whole(http, await a_letter(amqp, http, name, then="need_mending"))
+        for name in ("s", "the longest name that there may be, " * 5)
+    ]
+
+    assert {one["cause"] for one in letters} == {"LookupError: No ledger <n> for <value>; token=[redacted]"}
+    assert len({one["group"] for one in letters}) == 1
+    assert letters[1]["reason"].endswith("'; token=[redacted]")
+
+
 async def test_of_two_who_act_on_one_message_at_once_one_is_told(
     amqp: Client, http: httpx2.AsyncClient
 ) -> None:

@@ -18,6 +18,6 @@ class DeskSettings(ServiceSettings):
     http_host: Literal["127.0.0.1"] = "127.0.0.1"  # until tokens exist: whoever reaches it may do anything
     http_port: int = shared_setting("HTTP_PORT", "8004", ge=1, le=65_535)
     keep_days: float = Field(90, gt=0)
-    """For letters that are at their end; what is open is kept until somebody decides about it."""
+    """For letters that are at their end, and the record of who did what about them; what is open is kept."""
     sweep_seconds: float = Field(3600, gt=0)
     """How often what was kept long enough is looked for."""

@@ -29,6 +29,8 @@ Seconds = tuple[int, ...]
 COPY_SECONDS = 20.0
 NOT_NOW_SECONDS = 10
 NOTE_CHARACTERS = 200
+REASON_CHARACTERS = 2000
+"""Far more than the desk groups by, which leaves out values of whatever length first."""
 LAST_ERROR_CHARACTERS = 8000
 """An AMQP header frame holds 128 KB in all."""
 
@@ -69,11 +71,12 @@ class Recovery:
     async def deadly(self, delivery: Delivery) -> None:
         """Give up what its process has died of again and again."""
         error = RuntimeError("the process died each time that this message ran")
-        await self._give_up(delivery, error, [*delivery.errors, str(error)])
+        await self._give_up(delivery, error, [*delivery.errors, str(error)], str(error))
 
     async def broken(self, delivery: Delivery, error: BaseException) -> None:
         """Try again later, or give up when every delay level has been used."""
-        note = redacted_text(f"{type(error).__name__}: {error}"[:LAST_ERROR_CHARACTERS])[:NOTE_CHARACTERS]
+        reason = redacted_text(f"{type(error).__name__}: {error}"[:LAST_ERROR_CHARACTERS])
+        note = reason[:NOTE_CHARACTERS]
         if isinstance(error, NotNow):
             log.warning("not now", extra={"fields": delivery.identity | {"reason": note}})
             await self._try_again(delivery, NOT_NOW_SECONDS, delivery.attempt, delivery.errors, note)
@@ -85,7 +88,7 @@ class Recovery:
         if delivery.is_raw:
             return  # not acknowledged, it stays in its queue and comes again with the next connection
         if seconds is None:
-            await self._give_up(delivery, error, errors)
+            await self._give_up(delivery, error, errors, reason)
         else:
             await self._try_again(delivery, seconds, delivery.attempt + 1, errors, note)
 
@@ -99,9 +102,11 @@ class Recovery:
         if await self._sent(delivery, delay_exchange(seconds), delivery.queue, headers):
             await self._settle(delivery, "retried")
 
-    async def _give_up(self, delivery: Delivery, error: BaseException, errors: list[str]) -> None:
+    async def _give_up(
+        self, delivery: Delivery, error: BaseException, errors: list[str], reason: str
+    ) -> None:
         last = "".join(traceback.format_exception(error))[-LAST_ERROR_CHARACTERS:]
-        headers = _reason(delivery, errors[-1]) | {"errors": errors, "traceback": redacted_text(last)}
+        headers = _reason(delivery, reason) | {"errors": errors, "traceback": redacted_text(last)}
         if not await self._bury(delivery, headers):
             return
         failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {errors[-1]}")
@@ -203,7 +208,7 @@ class Recovery:
 
 def _reason(delivery: Delivery, reason: str) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
-    said = {"reason": reason[:NOTE_CHARACTERS], "queue": delivery.queue, "attempt": delivery.attempt}
+    said = {"reason": reason[:REASON_CHARACTERS], "queue": delivery.queue, "attempt": delivery.attempt}
     return {**said, "died-at": now}
 
 

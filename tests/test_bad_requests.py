@@ -72,6 +72,8 @@ async def test_validation_names_the_field(system: System, gateway: Replica) -> N
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "no_such_route"),
+        ("GET", "/desk/groups", 404, "no_such_route"),
+        ("POST", "/desk/replays", 404, "no_such_route"),
         ("GET", "/tasks/not-an-id", 422, "invalid"),
         ("DELETE", "/tasks", 405, "method_not_allowed"),
         ("POST", "/tasks/", 404, "no_such_route"),

@@ -15,7 +15,14 @@ async def refusal(module: str, *arguments: str, **environment: str) -> str:
     """What the process says while it ends with 1."""
     command = [sys.executable, "-m", module, *arguments]
     ended = await asyncio.to_thread(
-        subprocess.run, command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        subprocess.run,
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert ended.returncode == 1, ended
     assert "Traceback" not in ended.stderr
@@ -29,6 +36,7 @@ async def refusal(module: str, *arguments: str, **environment: str) -> str:
         ("waste_service.main", "WASTE_RETRY_SECONDS", '["abc"]'),
         ("task_service.main", "LOG_FORMAT", "pretty"),
         ("task_service.main", "TASK_LOG_LEVEL", "loud"),
+        ("desk_service.main", "DESK_HTTP_HOST", "0.0.0.0"),
         ("gateway.main", "GATEWAY_HTTP_PORT", "web"),
         ("gateway.main", "GATEWAY_HTTP_PORT", "70000"),
         ("gateway.main", "GATEWAY_REQUEST_SECONDS", "30"),

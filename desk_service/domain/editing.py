@@ -8,7 +8,7 @@ from desk_service.domain.causes import group_of
 from desk_service.domain.deaths import may_travel, message_in
 from desk_service.domain.headers import kept
 from desk_service.domain.redaction import WITHHELD
-from shared.messages import Refusal
+from shared.messages import MOST_BYTES, Refusal
 from shared.redaction import REDACTED
 
 
@@ -20,6 +20,13 @@ class CannotEdit(Refusal):
 
 def edited_body(original: bytes, changes: Any, text: str | None) -> bytes:
     """The new body: a whole one, or the original with changes (JSON Merge Patch, RFC 7396). `CannotEdit`."""
+    body = _edited_body(original, changes, text)
+    if len(body) > MOST_BYTES:
+        raise CannotEdit(f"The body would be {len(body)} bytes and may be {MOST_BYTES}: make it smaller.")
+    return body
+
+
+def _edited_body(original: bytes, changes: Any, text: str | None) -> bytes:
     if text is not None:
         if REDACTED in text or WITHHELD in text:
             raise CannotEdit(

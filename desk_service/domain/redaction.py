@@ -8,6 +8,8 @@ import base64
 import json
 from typing import Any
 
+from pydantic_core import to_json
+
 from shared.redaction import REDACTED, SECRET_NAME, redacted_text
 
 WITHHELD = "[withheld: it is not text, and looks as if it held a secret]"
@@ -52,11 +54,22 @@ def _is_marked(field: Any) -> bool:
 
 
 def body_shown(body: bytes, marked: frozenset[str]) -> dict[str, Any]:
-    """A body as people can read it: JSON, else text, else base64 with the first bytes in hex."""
+    """A body as people can read it: JSON, else text, else base64 with the first bytes in hex.
+
+    JSON that cannot be sent on (half of a surrogate pair, or nested too deep) is shown as text.
+    """
     try:
-        return {"form": "json", "json": redacted(json.loads(body), marked)}
+        value = redacted(json.loads(body), marked)
     except (ValueError, RecursionError):
-        pass
+        return _other_than_json(body)
+    try:
+        to_json({"json": value})
+    except ValueError:
+        return {"form": "text", "text": json.dumps(value)}
+    return {"form": "json", "json": value}
+
+
+def _other_than_json(body: bytes) -> dict[str, Any]:
     try:
         return {"form": "text", "text": redacted_text(body.decode())}
     except UnicodeDecodeError:

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
+
 from desk_service.domain.deaths import plain
 from desk_service.domain.headers import as_sent
 from desk_service.domain.redaction import body_shown, redacted, secret_fields
@@ -10,6 +12,7 @@ from shared.messages import EVENTS, REQUESTS
 from shared.redaction import redacted_text
 
 TEXTS = ("reason", "cause")
+TOO_DEEP = {"[withheld]": "they are nested too deep to be shown"}
 
 
 def group(row: dict[str, Any]) -> dict[str, Any]:
@@ -29,13 +32,23 @@ def whole(
     return line(row, forgotten) | {
         "size_bytes": len(row["body"]),
         "body": body_shown(row["body"], marked_in(row["queue"])),
-        "headers": redacted(plain(as_sent(row["headers"]))),
+        "headers": headers_shown(row["headers"]),
         "died": [_without_secrets(one, {"letter"}) for one in history["deaths"]],
         "replays": [_without_secrets(one, {"letter", "looked_at"}) for one in history["replays"]],
         "actions": history["actions"],
         "edited_to": [one["id"] for one in history["edited_to"]],
         "same_conversation": [one["id"] for one in history["same_conversation"]],
     }
+
+
+def headers_shown(kept: dict[str, Any]) -> dict[str, Any]:
+    """Headers without their secrets; none where they are nested too deep to be sent as JSON."""
+    try:
+        shown: dict[str, Any] = redacted(plain(as_sent(kept)))
+        to_json({"headers": shown})
+    except (ValueError, RecursionError):
+        return TOO_DEEP
+    return shown
 
 
 def _without_secrets(row: dict[str, Any], left_out: set[str]) -> dict[str, Any]:

@@ -40,6 +40,11 @@ _END_REPLAY = (
     .values(state=sa.bindparam("ending"), ended_at=sa.bindparam("now"), note=sa.bindparam("why"))
     .returning(replays.c.letter)
 )
+_DIED_AGAIN = (
+    sa.update(replays)
+    .where(replays.c.id == sa.bindparam("replay"), replays.c.letter == sa.bindparam("of_letter"))
+    .values(state="failed", ended_at=sa.bindparam("now"), note=sa.bindparam("why"))
+)
 _ADD_ACTION = sa.insert(actions)
 _ADD_ORDER = sa.insert(orders)
 _ADD_REPLAY = sa.insert(replays)
@@ -80,7 +85,9 @@ class LetterStore:
     async def keep(self, death: Death, now: datetime) -> UUID:
         """Note a death, of a letter that is known or of a new one; the letter's id.
 
-        A letter whose replay is on its way waits for that one's end, whatever else is heard of it.
+        A letter whose replay is on its way waits for that one's end, whatever else is heard of it. A death
+        that carries a replay's id is its end, also where the owner had said another: of two messages with one
+        id it is asked by that id alone.
         """
         identity = {name: getattr(death, name) for name in ("queue", "message_id", "fingerprint")}
         known = (await self.transaction.read(_FIND, identity)).one_or_none()
@@ -88,9 +95,11 @@ class LetterStore:
         if known is None:
             self._add(letter, death, now)
         else:
-            ended = str(known.replay) == death.replay
-            if ended and known.state == "pending":
-                await self.end_replay(known.replay, "failed", death.reason, now)
+            replay = _replay_in(death)
+            ended = replay is not None and replay == known.replay
+            if replay:
+                end = {"replay": replay, "of_letter": letter, "now": now, "why": death.reason}
+                self.transaction.write(_DIED_AGAIN, end)
             kept = (known.state == "pending" and not ended) or known.state == "edited"
             self._note(letter, death, known.state if kept else "open", now)
         row = {name: getattr(death, name) for name in ("died_at", "by", "reason", "attempts", "errors")}
@@ -139,7 +148,7 @@ class LetterStore:
         What is too old goes with them where `forgotten` is None; else it is left, and counted.
         """
         meant = chosen_by(choice, letter, "open")
-        what = choice.model_dump(mode="json", exclude_none=True)
+        what = _said(choice, letter)
         if forgotten:
             left = sa.select(sa.func.count()).select_from(meant.where(is_too_old(forgotten)).subquery())
             what["left_too_old"] = (await self.transaction.read(left)).scalar_one()
@@ -191,8 +200,9 @@ class LetterStore:
             .returning(letters.c.id)
         )
         discarded = rows.scalars().all()
+        details = _said(choice, letter) | {"reason": reason}
         for one in discarded:
-            self.record(who, "discarded", {"reason": reason}, now, letter=one)
+            self.record(who, "discarded", details, now, letter=one)
         return len(discarded)
 
     def replace(
@@ -239,3 +249,16 @@ class LetterStore:
     ) -> None:
         row = {"id": new_id(), "at": now, "who": who, "what": what, "details": details}
         self.transaction.write(_ADD_ACTION, row | {"letter": letter, "ordered": ordered})
+
+
+def _said(choice: Choice, letter: UUID | None) -> dict[str, Any]:
+    """For the record: by what letters were chosen, where that was not the id of one."""
+    return choice.model_dump(mode="json", exclude_none=True) or ({} if letter else {"all": True})
+
+
+def _replay_in(death: Death) -> UUID | None:
+    """Which replay it says that it ends, if that can be one."""
+    try:
+        return UUID(death.replay or "")
+    except ValueError:
+        return None

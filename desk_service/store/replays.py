@@ -144,7 +144,7 @@ class ReplayStore:
         stopped = (
             sa.update(replays)
             .where(replays.c.ordered == order, replays.c.state.in_(ended))
-            .values(state="stopped", ended_at=now)
+            .values(state="stopped", ended_at=now, note=f"Stopped by {who}.")
             .returning(replays.c.letter)
             .cte("stopped")
         )

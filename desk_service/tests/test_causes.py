@@ -28,6 +28,16 @@ def test_reasons_that_differ_in_what_they_are_about_are_one_cause(reasons: list[
     assert {cause_of(reason) for reason in reasons} == {cause}
 
 
+def test_long_reasons_are_one_cause_however_long_what_they_are_about_is() -> None:
+    tail = ", which the ledger of that organization does not hold" * 4
+
+    causes = {
+        cause_of(f"KeyError: '{value}' of {number}{tail}") for value, number in [("x", 1), ("y" * 90, 10**9)]
+    }
+
+    assert len(causes) == 1
+
+
 def test_other_causes_and_other_queues_are_other_groups() -> None:
     assert cause_of("KeyError: 'x'") != cause_of("ValueError: 'x'")
     assert group_of("tasks.create_task", "x") != group_of("tasks.change_task", "x")

@@ -2,11 +2,14 @@
 
 import json
 from time import monotonic
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
+from desk_service.domain.headers import kept
 from desk_service.domain.redaction import WITHHELD, body_shown, redacted, secret_fields
+from desk_service.door.shown import TOO_DEEP, headers_shown
 from shared.redaction import REDACTED, redacted_text
 
 
@@ -79,7 +82,37 @@ def test_fields_that_a_contract_marks_are_hidden_by_their_name() -> None:
         (b"\xff\x00", {"form": "base64", "base64": "/wA=", "hex": "ff 00"}),
         (b"\xffpassword=hunter2", {"form": "withheld", "text": WITHHELD}),
         (b"[" * 100_000, {"form": "text", "text": "[" * 100_000}),
+        (b'{"a": "\\ud800"}', {"form": "text", "text": '{"a": "\\ud800"}'}),
+        (b'{"a": "\xed\xa0\x80"}', {"form": "text", "text": '{"a": "\\ud800"}'}),
+        (b"[" * 300 + b"]" * 300, {"form": "text", "text": "[" * 300 + "]" * 300}),
+        (b"[1e400, 1%s]" % (b"0" * 30), {"form": "json", "json": [float("inf"), 10**30]}),
     ],
 )
 def test_a_body_is_shown_in_the_form_that_it_can_be_read_in(body: bytes, shown: dict[str, object]) -> None:
     assert body_shown(body, frozenset()) == shown
+
+
+class Shown(BaseModel):
+    body: dict[str, Any]
+
+
+@pytest.mark.parametrize("depth", [253, 254, 255, 256, 300, 450, 490])
+@pytest.mark.parametrize(("opening", "closing"), [(b'{"a":', b"}"), (b"[", b"]")])
+def test_however_deep_a_body_is_nested_it_can_be_sent(depth: int, opening: bytes, closing: bytes) -> None:
+    shown = Shown(body=body_shown(opening * depth + b"1" + closing * depth, frozenset()))
+
+    assert shown.model_dump_json()
+
+
+@pytest.mark.parametrize("depth", [256, 300, 450])
+def test_headers_that_are_nested_too_deep_to_be_sent_are_not_shown(depth: int) -> None:
+    headers = {"deep": json.loads('{"a":' * depth + "1" + "}" * depth)}
+
+    assert headers_shown(kept(headers)) == TOO_DEEP
+
+
+def test_json_that_is_shown_as_text_tells_no_secret_either() -> None:
+    shown = body_shown(b'{"a": "\\ud800", "pin": 1234, "password": "hunter2"}', frozenset({"pin"}))
+
+    assert shown["form"] == "text"
+    assert "1234" not in shown["text"] and "hunter2" not in shown["text"]

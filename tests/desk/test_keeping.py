@@ -7,6 +7,7 @@ import aio_pika
 import httpx2
 
 from desk_service.command_line import tables
+from shared.messages import MOST_BYTES
 from tests.amqp import Client
 from tests.desk.test_draining import a_dead_one, bury
 from tests.desk.test_work import a_dead_copy
@@ -56,6 +57,31 @@ async def test_a_replay_carries_what_json_has_no_form_for_as_it_came(
     assert {name: replayed.headers[name] for name in sent} == sent
     shown = await whole(http, line["id"])
     assert shown["headers"] == {"at": "2026-01-31 12:00:00+00:00", "raw": "\ufffd\ufffd", "count": 3}
+
+
+async def test_a_letter_that_is_larger_than_every_broker_takes_is_not_sent_and_says_why(
+    system: System, amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    queue = await amqp.channel.declare_queue("large.home", exclusive=True)
+    await bury(amqp, a_dead_one("large", "large.home"), a_dead_one("small", "large.home"))
+    [large], [small] = [await listed(http, message_id=name) for name in ("large", "small")]
+    body = f"convert_to(repeat('x', {MOST_BYTES + 1}), 'UTF8')"
+    await system.fetch("desk_service", f"UPDATE letters SET body = {body} WHERE id = $1", large["id"])
+
+    order = (await http.post("/desk/replays", json={"letter": large["id"]})).raise_for_status().json()
+    (await http.post("/desk/replays", json={"letter": small["id"]})).raise_for_status()
+
+    async def failed() -> bool:
+        return bool((await http.get(f"/desk/replays/{order['id']}")).json()["failed"])
+
+    await eventually(failed, "it has failed")
+    shown = await whole(http, large["id"])
+    assert shown["state"] == "open"
+    assert f"{MOST_BYTES + 1} bytes and may be {MOST_BYTES}" in shown["replays"][0]["note"]
+    assert (await _next(queue)).message_id == "small"
+    assert await queue.get(fail=False) is None
+    edited = await http.post(f"/desk/letters/{large['id']}/edit", json={"headers": {"mended": "yes"}})
+    assert (edited.status_code, f"may be {MOST_BYTES}" in edited.json()["detail"]) == (422, True)
 
 
 async def test_of_a_replay_whose_owner_says_nothing_it_is_told_since_when_and_what_to_do(

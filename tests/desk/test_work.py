@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from tests.amqp import Client
+from tests.desk.test_draining import a_dead_one, bury
 from tests.letters import listed, until, whole
 from tests.system import Replica, System, eventually
 
@@ -38,6 +39,67 @@ async def test_what_fails_again_is_open_again_with_both_deaths_and_the_replay_be
     assert (replay["state"], replay["note"]) == ("failed", "RuntimeError: Told to break.")
     assert [death["replay"] for death in shown["died"]] == [None, replay["id"]]
     assert shown["deaths"] == 2
+
+
+@pytest.mark.parametrize("ending", ["done", "stopped"])
+async def test_a_death_that_carries_a_replays_id_is_its_end_whatever_was_said_of_it_before(
+    system: System, amqp: Client, http: httpx2.AsyncClient, ending: str
+) -> None:
+    """Of two messages with one id the owner can only be asked about that id."""
+    names = [f"{ending} and dead", f"{ending} beside it"]
+    await bury(amqp, *(a_dead_one(name, "said.here") for name in names))
+    letters = [(await listed(http, message_id=name))[0]["id"] for name in names]
+    replays = []
+    for letter in letters:
+        (await http.post("/desk/replays", json={"letter": letter})).raise_for_status()
+        replays += (await until(http, letter, "open"))["replays"]
+        await system.fetch("desk_service", "UPDATE replays SET state = $1 WHERE letter = $2", ending, letter)
+        await system.fetch("desk_service", "UPDATE letters SET state = 'done' WHERE id = $1", letter)
+
+    ended_by = [replays[0]["id"], replays[1]["id"], "no id"]
+    await bury(amqp, *(a_dead_one(names[0], "said.here", replay=one, reason=one) for one in ended_by))
+
+    async def has_died() -> bool:
+        return bool((await whole(http, letters[0]))["deaths"] == 1 + len(ended_by))
+
+    await eventually(has_died, "it has died again")
+    dead, beside = [await whole(http, letter) for letter in letters]
+    assert dead["state"] == "open"
+    assert [(one["state"], one["note"]) for one in dead["replays"]] == [("failed", replays[0]["id"])]
+    assert [one["state"] for one in beside["replays"]] == [ending]
+
+
+async def test_the_record_tells_by_what_letters_were_discarded_and_who_stopped_their_replay(
+    amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    await bury(amqp, *(a_dead_one(f"recorded {number}", "recorded.here") for number in range(2)))
+    await listed(http, 2, queue="recorded.here")
+    form = {"queue": "recorded.here", "too_old": True, "rate": 0.01}
+    order = (await http.post("/desk/replays", json=form)).raise_for_status().json()
+    await http.post(f"/desk/replays/{order['id']}/stop", json={}, headers={"who": "bob"})
+
+    for choice in ({"queue": "recorded.here"}, {"all": True}):
+        await bury(amqp, a_dead_one(f"recorded by {choice}", "recorded.here"))
+        [late] = await listed(http, message_id=f"recorded by {choice}")
+        (await http.post("/desk/discards", json={**choice, "reason": "no need"})).raise_for_status()
+        [action] = (await whole(http, late["id"]))["actions"]
+        assert (action["what"], action["details"]) == ("discarded", {**choice, "reason": "no need"})
+    letters = [await whole(http, one["id"]) for one in await listed(http, 2, queue="recorded.here")]
+    notes = [one["note"] for letter in letters for one in letter["replays"] if one["state"] == "stopped"]
+    assert set(notes) == {"Stopped by bob."}
+
+
+async def test_long_reasons_of_one_cause_are_one_group_however_long_their_values_are(
+    amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    letters = [
+        await whole(http, await a_letter(amqp, http, name, then="need_mending"))
+        for name in ("s", "the longest name that there may be, " * 5)
+    ]
+
+    assert {one["cause"] for one in letters} == {"LookupError: No ledger <n> for <value>; token=[redacted]"}
+    assert len({one["group"] for one in letters}) == 1
+    assert letters[1]["reason"].endswith("'; token=[redacted]")
 
 
 async def test_of_two_who_act_on_one_message_at_once_one_is_told(
@@ -131,6 +193,23 @@ async def test_what_cannot_be_decoded_is_shown_in_hex_and_base64(
     body = (await whole(http, line["id"]))["body"]
 
     assert body == {"form": "base64", "base64": "//4A", "hex": "ff fe 00"}
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("half a pair", b'{"title": "\\ud800"}'), ("deep", b"[" * 300 + b"]" * 300)],
+)
+async def test_json_that_cannot_be_sent_on_is_shown_as_text_and_can_be_edited(
+    amqp: Client, http: httpx2.AsyncClient, name: str, body: bytes
+) -> None:
+    await amqp.publish("toy.mark", body, message_id=name)
+    [line] = await listed(http, message_id=name)
+
+    shown = await whole(http, line["id"])
+    edited = await http.post(f"/desk/letters/{line['id']}/edit", json={"headers": {"mended": "yes"}})
+
+    assert shown["body"] == {"form": "text", "text": body.decode()}
+    assert (edited.status_code, edited.json()["body"]) == (202, shown["body"])
 
 
 async def test_a_queue_that_does_not_exist_takes_no_replay_and_the_letter_says_so(

@@ -1,5 +1,6 @@
 """What containers are made of, checked without an engine: libraries, secrets, permissions, settings."""
 
+import json
 import re
 import subprocess
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from infra.containers import compose_check, secrets, settings_table
 from infra.containers.locked import asked_for, packages
 from infra.containers.permissions import permissions
+from infra.containers.upgrade import upgrade
 from infra.local.problems import Problem
 from infra.local.system import CONVEYOR, Service
 from shared import topology
@@ -151,6 +153,29 @@ def test_secrets_that_were_written_by_hand_are_left_alone(tmp_path: Any) -> None
         secrets.write(tmp_path / "hosted", tmp_path / "definitions.json", {})
 
     assert (tmp_path / "hosted" / "task_rabbitmq_url").read_text() == "amqps://theirs"
+
+
+def test_an_upgrade_leaves_no_job_of_an_older_image() -> None:
+    """Compose would start it again with the service that waits for it."""
+    asked: list[str] = []
+
+    def compose(*words: str) -> str:
+        asked.append(" ".join(words))
+        hashed = f"{words[-1].partition('=')[2]} hash"
+        images = {service.name: {"image": "image"} for service in CONVEYOR.services}
+        return {"config": hashed if "--hash" in words[-1] else json.dumps({"services": images})}.get(
+            words[0], ""
+        )
+
+    upgrade(compose, lambda *words: "id", lambda line: None)
+
+    jobs = ["topology", *(f"{service.name}_migration" for service in CONVEYOR.services if service.has_store)]
+    ran = [one.rpartition(" ")[2] for one in asked if one.startswith("run --rm")]
+    assert sorted(ran) == sorted(jobs)
+    assert all(
+        f"rm --stop --force {job}" == asked[asked.index(f"run --rm --no-deps --no-TTY {job}") + 1]
+        for job in jobs
+    )
 
 
 def test_what_no_image_needs_is_not_sent_to_the_engine() -> None:

@@ -29,6 +29,8 @@ def upgrade(compose: Run, engine: Run, say: Callable[[str], None]) -> None:
     for job in jobs:
         say(f"{job} …")
         compose("run", "--rm", "--no-deps", "--no-TTY", job)
+        # What an older image left would be started again below, and meet a schema that it does not know.
+        compose("rm", "--stop", "--force", job)
     for service in IN_ORDER:
         _replace(service.name, compose, engine, say)
 

@@ -5,6 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
+from valkey.asyncio import Valkey
+from valkey.exceptions import ValkeyError
 
 from shared.blobs import BlobsUrl
 from shared.process import ProcessSettings, shared_setting
@@ -53,6 +55,19 @@ class GatewaySettings(ProcessSettings):
     """Answers from this size on are compressed for clients that take gzip."""
     waiting_requests: int = Field(1000, ge=1, le=100_000)
     """Requests of a process that wait for answers."""
+
+    @field_validator("valkey_url")
+    @classmethod
+    def _known_to_the_driver(cls, url: str) -> str:
+        try:
+            if url:
+                Valkey.from_url(url).connection_pool.make_connection()
+        except (TypeError, ValueError, ValkeyError):
+            raise ValueError(
+                "it has to be valkey://:password@host:6379/0, valkeys://… for TLS, with ?ssl_ca_certs=/path "
+                "for an authority of your own"
+            ) from None
+        return url
 
     @field_validator("request_seconds")
     @classmethod

@@ -6,7 +6,10 @@ import subprocess
 from typing import Any
 
 import pytest
+from valkey.asyncio import SSLConnection
 
+from gateway.settings import GatewaySettings
+from gateway.valkey_level import ValkeyLevel
 from infra.containers import compose_check, secrets, settings_table
 from infra.containers.locked import asked_for, packages
 from infra.containers.permissions import permissions
@@ -14,10 +17,13 @@ from infra.containers.upgrade import upgrade
 from infra.local.problems import Problem
 from infra.local.system import CONVEYOR, Service
 from shared import topology
+from shared.journal_mongo import MongoJournal
 from tests.system import ROOT
+from text_worker.settings import TextSettings
 
 SERVICES = [pytest.param(service, id=service.name) for service in CONVEYOR.services]
 PROJECT = (ROOT / "pyproject.toml").read_text()
+CERTIFICATE = ROOT / "tests" / "kernel" / "tls" / "certificate.pem"
 LOCK = (ROOT / "requirements.lock").read_text()
 OF_SOME = {
     "sqlalchemy": {"task_service", "waste_service", "desk_service"},
@@ -176,6 +182,29 @@ def test_an_upgrade_leaves_no_job_of_an_older_image() -> None:
         f"rm --stop --force {job}" == asked[asked.index(f"run --rm --no-deps --no-TTY {job}") + 1]
         for job in jobs
     )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb+srv://user:password@cluster.example/texts",
+        f"mongodb://user:password@one,two/texts?replicaSet=rs0&tls=true&tlsCAFile={CERTIFICATE}",
+    ],
+)
+async def test_the_driver_takes_addresses_of_hosted_mongodb(url: str) -> None:
+    journal = MongoJournal(TextSettings(database_url=url).database_url, {})
+
+    assert journal.database.name == "texts"
+    await journal.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["valkeys://:password@host:6380/0", f"rediss://:password@host:6380/0?ssl_ca_certs={CERTIFICATE}"]
+)
+async def test_the_driver_takes_addresses_of_hosted_valkey(url: str) -> None:
+    level = ValkeyLevel(GatewaySettings(valkey_url=url).valkey_url, 30)
+
+    assert level.client.connection_pool.connection_class is SSLConnection
 
 
 def test_what_no_image_needs_is_not_sent_to_the_engine() -> None:

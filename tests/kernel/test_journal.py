@@ -243,7 +243,7 @@ async def test_a_schema_of_a_newer_release_is_a_sentence(kind: str, servers: Ser
             await transaction.read(sa.text("UPDATE alembic_version SET version_num = '9999'"))
         await journal.close()
 
-        with pytest.raises(StoreAway, match="newer release, by migration 9999, .* restore a backup"):
+        with pytest.raises(StoreAway, match=r"newer release, by migration 9999, .* restore a backup"):
             await journal.migrate()
 
 

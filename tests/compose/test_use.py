@@ -138,6 +138,14 @@ async def test_a_process_must_not_read_what_is_not_its_own(stage: ComposedStage,
             await (await channel.get_queue("waste.generate_waste", ensure=False)).get()
 
 
+async def test_rabbitmq_has_publishers_wait_below_the_limit_of_its_container(stage: ComposedStage) -> None:
+    """By itself it would go by the memory of the machine."""
+    async with stage.system.management() as page:
+        [node] = (await page.get("/api/nodes")).json()
+
+    assert node["mem_limit"] == pytest.approx(1.2e9, rel=0.06), "in MB or MiB"
+
+
 def test_nothing_is_published_but_on_this_machine(composed: Composed) -> None:
     for line in composed.compose("ps", "--format={{.Ports}}").splitlines():
         published = [one for one in line.split(", ") if "->" in one]

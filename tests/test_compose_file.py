@@ -11,6 +11,8 @@ from infra.containers import compose_check
 from infra.local.system import CONVEYOR
 from tests.system import ROOT
 
+SERVICES = compose_check.read()["services"]
+
 
 def found(change: Callable[[dict[str, Any]], object]) -> list[str]:
     compose = copy.deepcopy(compose_check.read())
@@ -47,6 +49,36 @@ def test_the_compose_file_is_as_it_should_be() -> None:
 )
 def test_what_is_wrong_with_a_compose_file_is_said(change: Callable[[Any], object], said: str) -> None:
     assert [one for one in found(change) if said in one] != []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in SERVICES.items() if one["image"].startswith("conveyor/")]
+)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda one: one.pop("read_only"), "may write"),
+        (lambda one: one.pop("cap_drop"), "has capabilities"),
+        (lambda one: one.update(cap_drop=["NET_RAW"]), "has capabilities"),
+        (lambda one: one.update(cap_add=["SYS_ADMIN"]), "has capabilities"),
+        (lambda one: one.pop("security_opt"), "may get privileges"),
+        (lambda one: one.update(privileged=True), "somebody else"),
+        (lambda one: one.update(user="0"), "somebody else"),
+    ],
+)
+def test_no_container_of_ours_may_more_than_it_needs(
+    name: str, change: Callable[[Any], object], said: str
+) -> None:
+    [wrong] = found(lambda services: change(services[name]))
+
+    assert wrong.startswith(f"{name} ") and said in wrong
+
+
+def test_all_services_and_their_jobs_are_looked_at() -> None:
+    ours = {name for name, one in SERVICES.items() if one["image"].startswith("conveyor/")}
+
+    migrations = {f"{service.name}_migration" for service in CONVEYOR.services if service.has_store}
+    assert ours == {service.name for service in CONVEYOR.services} | migrations | {"topology"}
 
 
 def test_a_longer_grace_time_may_have_a_longer_end() -> None:

@@ -80,7 +80,9 @@ def is_job(service: Compose) -> bool:
 
 def _wrong(name: str, service: Compose, compose: Compose) -> Iterator[str]:
     yield from _wrong_everywhere(service)
-    if service["image"].partition("/")[0] != "conveyor" and service["image"] not in IMAGES:
+    if service["image"].startswith("conveyor/"):
+        yield from _too_free(service)
+    elif service["image"] not in IMAGES:
         yield f"runs {service['image']}, which is none of {sorted(IMAGES)}"
     for port in service.get("ports", ()):
         if not str(port).startswith("127.0.0.1:"):
@@ -120,13 +122,23 @@ def _wrong_everywhere(service: Compose) -> Iterator[str]:
         yield "has a fixed name, so there can be only one"
 
 
+def _too_free(service: Compose) -> Iterator[str]:
+    """Of a container of ours, jobs too: what it may do beyond what its program does."""
+    if not service.get("read_only"):
+        yield "may write into its file system"
+    if "ALL" not in service.get("cap_drop", ()) or service.get("cap_add"):
+        yield "has capabilities, and needs none"
+    if "no-new-privileges:true" not in service.get("security_opt", ()):
+        yield "may get privileges from what it runs"
+    if service.get("privileged") or "user" in service:
+        yield "is run by somebody else than its image says"
+
+
 def _wrong_process(services: Compose, name: str, settings: dict[str, type[ProcessSettings]]) -> Iterator[str]:
     """Of a service of ours: its image, and that what it is told is a setting of its own."""
     for part in (one for one in (name, f"{name}_migration") if one in services):
         if services[part].get("build", {}).get("args", {}).get("SERVICE") != name:
             yield f"({part}) is built from something else"
-        if not services[part].get("read_only"):
-            yield f"({part}) may write into its file system"
     if name not in services:
         yield "is not there"
         return

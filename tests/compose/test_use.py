@@ -17,6 +17,7 @@ from tests.compose.composed import NAMED_BY, Composed, ComposedStage
 from tests.demos import demo
 from tests.system import ROOT, eventually
 
+JSON = {"content-type": "application/json"}
 STORIES = (
     *("tasks", "task_lists", "waste_case", "waste_lists", "texts", "large_texts", "command_door"),
     *("direct_use", "bad_requests", "methods", "limits", "openapi"),
@@ -113,11 +114,24 @@ async def test_a_stream_comes_as_it_is_told(url: str) -> None:
     assert states[-1] == "done"
 
 
+@pytest.mark.parametrize(("path", "mib"), [("/tasks", 2), ("/texts", 18)])
+async def test_a_body_that_nginx_does_not_pass_on_is_a_problem_that_names_the_limit(
+    url: str, path: str, mib: int
+) -> None:
+    async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
+        body = b" " * ((mib << 20) + 1)
+        answer = await http.post(path, content=body, headers=JSON | {"x-request-id": "large"})
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert f"{mib} MiB" in answer.json()["detail"] and answer.headers["x-request-id"] == "large"
+
+
 async def test_metrics_of_one_replica_are_not_passed_off_as_those_of_all(
     composed: Composed, url: str
 ) -> None:
     async with httpx2.AsyncClient(base_url=url) as http:
-        assert (await http.get("/metrics")).status_code == 404
+        answer = await http.get("/metrics", headers={"x-request-id": "figures"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (404, "figures")
     ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
     for container in composed.containers("gateway"):
         assert "http_requests_total" in composed.engine("exec", container, "python", "-c", ask)

@@ -40,11 +40,14 @@ class GatewaySettings(ProcessSettings):
     header_bytes: int = Field(16 * KIB, ge=KIB, le=256 * KIB)
     """Names and values of all headers together."""
     body_bytes: int = Field(KIB * KIB, ge=KIB, le=64 * KIB * KIB)
-    """A request's body, anywhere but where texts are handed in. In containers NGINX passes on 2 MiB at most."""
+    """A request's body, anywhere but where texts are handed in.
+
+    In containers NGINX refuses what is over 2 MiB.
+    """
     text_body_bytes: int = Field(16 * KIB * KIB, ge=KIB, le=64 * KIB * KIB)
     """Where texts are handed in: JSON that escapes all letters but ASCII is three times as long, no more.
 
-    In containers NGINX passes on 18 MiB at most.
+    In containers NGINX refuses what is over 18 MiB.
     """
     large_bodies: int = Field(4, ge=1, le=1000)
     """Bodies over `body_bytes` in hand at a time; each takes up to 100 MiB until it is answered."""

@@ -1,8 +1,11 @@
 """What containers are made of, checked without an engine: libraries, secrets, permissions, settings."""
 
+import ast
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from infra.local.system import CONVEYOR, Service
 from shared import topology
 from shared.journal_mongo import MongoJournal
 from tests.system import ROOT
+from tests.test_architecture import sources
 from text_worker.settings import TextSettings
 
 SERVICES = [pytest.param(service, id=service.name) for service in CONVEYOR.services]
@@ -219,6 +223,26 @@ def test_the_table_of_settings_is_what_the_classes_say() -> None:
 
     assert settings_table.with_table(document) == document, "make settings"
     assert all(form.model_fields for form in compose_check.settings_of_all().values())
+
+
+def read_from_the_environment(file: Path) -> Iterator[tuple[str, str]]:
+    """Names that code asks for by itself, with their default."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        asks = isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.environ.get", "os.getenv")
+        words = node.args if isinstance(node, ast.Call) and asks else []
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            words = [node.slice]
+        if words and isinstance(words[0], ast.Constant):
+            yield words[0].value, *(ast.literal_eval(word) for word in [*words, ast.Constant("")][1:2])
+
+
+def test_what_is_read_from_the_environment_besides_has_a_row() -> None:
+    rows = settings_table.table().splitlines()
+    found = {one for file in sources() for one in read_from_the_environment(file)}
+
+    assert {"QUERY_QUEUES", "EVENTS_RECENT"} <= {name for name, _ in found}
+    for name, default in found:
+        assert any(f"`{name}`" in row and default in row for row in rows), name
 
 
 def test_every_setting_that_somebody_can_change_has_a_row() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.containers import compose_check
+from infra.containers import compose_check, settings_table
 from infra.local.system import CONVEYOR
 from tests.system import ROOT
 
 SERVICES = compose_check.read()["services"]
+OURS = {name for name, one in SERVICES.items() if one["image"].startswith("conveyor/")}
 
 
 def found(change: Callable[[dict[str, Any]], object]) -> list[str]:
@@ -51,9 +52,7 @@ def test_what_is_wrong_with_a_compose_file_is_said(change: Callable[[Any], objec
     assert [one for one in found(change) if said in one] != []
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, one in SERVICES.items() if one["image"].startswith("conveyor/")]
-)
+@pytest.mark.parametrize("name", sorted(OURS))
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -75,10 +74,8 @@ def test_no_container_of_ours_may_more_than_it_needs(
 
 
 def test_all_services_and_their_jobs_are_looked_at() -> None:
-    ours = {name for name, one in SERVICES.items() if one["image"].startswith("conveyor/")}
-
     migrations = {f"{service.name}_migration" for service in CONVEYOR.services if service.has_store}
-    assert ours == {service.name for service in CONVEYOR.services} | migrations | {"topology"}
+    assert {service.name for service in CONVEYOR.services} | migrations | {"topology"} == OURS
 
 
 def test_a_longer_grace_time_may_have_a_longer_end() -> None:
@@ -111,6 +108,15 @@ def test_what_is_wrong_with_leaving_servers_out_is_said(
     change: Callable[[Any, Any], object], said: str
 ) -> None:
     assert [one for one in without_servers(change) if said in one] != []
+
+
+def test_the_example_of_an_override_is_one_of_what_there_is() -> None:
+    override = compose_check.read(compose_check.OVERRIDE)
+
+    assert compose_check.findings_without_servers(compose_check.read(), override) == []
+    assert override["services"].keys() == OURS, "each of them speaks to a server of somebody else"
+    told = override["services"]["gateway"]["environment"]
+    assert all(f"`{name}`" in settings_table.table() for name in told)
 
 
 def test_prometheus_asks_whom_there_is() -> None:

@@ -22,6 +22,7 @@ from shared.process import ProcessSettings
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 HOSTED = Path(__file__).parent / "hosted.yml"
+OVERRIDE = HOSTED.with_name("override.example.yml")
 SCHEMA = Path(__file__).parent / "compose-spec" / "schema.json"
 IMAGES = {
     "rabbitmq:4-management", "postgres:17", "mongo:8", "valkey/valkey:8", "nginx:alpine", "prom/prometheus",

@@ -9,6 +9,7 @@ import yaml
 
 from infra.containers import compose_check, settings_table
 from infra.local.system import CONVEYOR
+from tests.compose.test_use import LEFT_OUT, STORIES
 from tests.system import ROOT
 
 SERVICES = compose_check.read()["services"]
@@ -117,6 +118,13 @@ def test_the_example_of_an_override_is_one_of_what_there_is() -> None:
     assert override["services"].keys() == OURS, "each of them speaks to a server of somebody else"
     told = override["services"]["gateway"]["environment"]
     assert all(f"`{name}`" in settings_table.table() for name in told)
+
+
+def test_of_every_module_of_tests_it_is_known_whether_containers_pass_it() -> None:
+    modules = {file.stem.removeprefix("test_") for file in (ROOT / "tests").glob("test_*.py")}
+
+    assert not set(STORIES) & LEFT_OUT.keys()
+    assert modules == set(STORIES) | LEFT_OUT.keys(), "tests/compose/test_use.py"
 
 
 def test_prometheus_asks_whom_there_is() -> None:

@@ -4,9 +4,12 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter
+from contextlib import suppress
 
 import aio_pika
 import httpx2
@@ -16,6 +19,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from tests.compose.composed import NAMED_BY, Composed, ComposedStage
 from tests.demos import demo
 from tests.system import ROOT, eventually
+from tests.test_pages import LOADED, PAGES
 
 JSON = {"content-type": "application/json"}
 STORIES = (
@@ -23,6 +27,35 @@ STORIES = (
     *("direct_use", "bad_requests", "methods", "limits", "openapi"),
 )
 """Those that know the system by its doors; what needs a process of its own is skipped."""
+OWN_PROCESSES = "processes with settings of their own, several of one kind, or that it ends"
+OWN_SERVERS = "servers of its own, which it stops, fills or spoils"
+NO_SYSTEM = "nothing that runs, or what runs containers"
+LEFT_OUT = {
+    "architecture": NO_SYSTEM,
+    "backup": f"{NO_SYSTEM}; test_keeping.py has real ones",
+    "benchmarks": NO_SYSTEM,
+    "cache": OWN_PROCESSES,
+    "compose_file": NO_SYSTEM,
+    "contained": NO_SYSTEM,
+    "containers": NO_SYSTEM,
+    "demo_texts": "the demo is run below; whether it counts right does not depend on what runs it",
+    "documents": OWN_SERVERS,
+    "examples": "a system in which nothing is yet",
+    "found_in_containers": NO_SYSTEM,
+    "last_free_units": OWN_PROCESSES,
+    "outages": f"{OWN_SERVERS}; test_kills.py kills those that are here",
+    "pages": "a management page of another name; the pages are looked at below",
+    "permissions": "users of its own; those that are here are tried below",
+    "story": "logs in files of its own; `make story` is run below",
+    "text_faults": f"{OWN_PROCESSES}; test_kills.py kills those that are here",
+    "topology": OWN_SERVERS,
+    "topology_migration": OWN_SERVERS,
+    "wrong_settings": OWN_PROCESSES,
+}
+"""The other modules of `tests/`, and what they need that is not here.
+
+`tests/kernel/` has a toy service of its own; `tests/desk/` asks the desk, which answers in its container alone.
+"""
 OTHERWISE = {
     "test_tasks.py::test_a_change_may_be_meant_for_any_of_several_versions": "NGINX takes it once",
     "test_tasks.py::test_a_version_that_is_still_there_is_not_sent_again": "another gateway hears it later",
@@ -66,6 +99,86 @@ def test_the_demo_of_texts_counts_a_book(url: str) -> None:
     code, said, errors = asyncio.run(demo("infra.demo_texts", url))
 
     assert code == 0 and "Evidence" in said, said + errors
+
+
+def shell(composed: Composed) -> dict[str, str]:
+    """In which `make` means this system, and knows nothing of the one that runs these tests."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return outside | composed.shell
+
+
+async def make(composed: Composed, *words: str) -> tuple[int, str]:
+    """Its exit code, and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        *("make", *words), cwd=ROOT, env=shell(composed), stdout=PIPE, stderr=STDOUT
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 600)
+    return process.returncode or 0, said.decode()
+
+
+async def test_make_topology_finds_nothing_to_mend(composed: Composed) -> None:
+    said = ""
+
+    async def is_as_declared() -> bool:
+        nonlocal said
+        code, said = await make(composed, "topology")
+        return code == 0 and "queues are as declared" in said
+
+    try:
+        await eventually(is_as_declared, "figures of the page lag behind")
+    finally:
+        print(said)
+
+
+async def test_make_desk_asks_the_desk_in_its_container(composed: Composed) -> None:
+    code, said = await make(composed, "desk", "ARGS=actions")
+
+    assert (code, "No actions." in said) == (0, True), said
+
+
+async def test_make_story_reads_the_logs_of_containers(composed: Composed, url: str) -> None:
+    async with httpx2.AsyncClient(base_url=url) as http:
+        created = await http.post("/tasks", json={"title": "Told"})
+
+    async def is_told() -> bool:
+        code, said = await make(composed, "story", f"ID={created.headers['location']}")
+        return code == 0 and "POST /tasks" in said and "CreateTask done" in said and "TaskCreated" in said
+
+    await eventually(is_told, "all processes have said what they did")
+
+
+async def test_make_events_prints_what_is_said(composed: Composed, url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("make", "events"), cwd=ROOT, env=shell(composed), stdout=PIPE, stderr=STDOUT, start_new_session=True
+    )
+    assert process.stdout
+
+    async def until(said: str) -> None:
+        assert process.stdout
+        while said not in (line := (await process.stdout.readline()).decode()):
+            assert line, f"it ended before it said {said}"
+
+    try:
+        await asyncio.wait_for(until("Events as they are said"), 60)
+        async with httpx2.AsyncClient(base_url=url) as http:
+            created = await http.post("/tasks", json={"title": "Heard"})
+        await asyncio.wait_for(until(created.json()["id"]), 60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        await process.communicate()
+
+
+async def test_the_pages_are_whole_behind_nginx(composed: Composed, url: str) -> None:
+    async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
+        for page in PAGES:
+            answer = await http.get(page)
+            assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"), page
+            loaded = [await http.get(address) for address in LOADED.findall(answer.text)]
+            assert {one.status_code for one in loaded} == {200}, page
+        queues = (await http.get("/docs/queues")).text
+
+    assert f'href="{composed.addresses["RABBITMQ_MANAGEMENT_URL"]}/#/queues/' in queues
 
 
 def test_the_lines_of_readme_work_as_they_stand(composed: Composed) -> None:

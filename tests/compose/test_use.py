@@ -54,7 +54,7 @@ LEFT_OUT = {
 }
 """The other modules of `tests/`, and what they need that is not here.
 
-`tests/kernel/` has a toy service of its own; `tests/desk/` asks the desk, which answers in its container alone.
+`tests/kernel/` has a toy service of its own, and `tests/desk/` asks the desk, which answers nobody outside.
 """
 OTHERWISE = {
     "test_tasks.py::test_a_change_may_be_meant_for_any_of_several_versions": "NGINX takes it once",

@@ -22,6 +22,8 @@ from tests.system import ROOT, eventually
 from tests.test_pages import LOADED, PAGES
 
 JSON = {"content-type": "application/json"}
+TAKES_SECONDS = " ".join(map(str, range(700_000)))
+"""A text of many words, which are counted in some seconds."""
 STORIES = (
     *("tasks", "task_lists", "waste_case", "waste_lists", "texts", "large_texts", "command_door"),
     *("direct_use", "bad_requests", "methods", "limits", "openapi"),
@@ -216,15 +218,20 @@ async def test_requests_go_to_both_replicas_with_an_id_each(composed: Composed, 
 
 
 async def test_a_stream_comes_as_it_is_told(url: str) -> None:
-    async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
-        text = await http.post("/texts", json={"text": "One. Two. Three."})
+    """Whoever has read its beginning brings about its end: a buffer would hold both until it is too late."""
+    async with httpx2.AsyncClient(base_url=url, timeout=60, headers={"prefer": "wait=30"}) as http:
+        text = await http.post("/texts", json={"text": TAKES_SECONDS})
+        address = text.headers["location"]
         states = []
-        async with http.stream("GET", f"{text.headers['location']}/events") as stream:
+        async with http.stream("GET", f"{address}/events") as stream:
             async for line in stream.aiter_lines():
                 if line.startswith("data: "):
                     states.append(json.loads(line[6:])["status"])
+                    if len(states) == 1:
+                        cancelled = await http.post(f"{address}/cancel")
+                        assert cancelled.status_code == 200, "it was counted before anything of it came"
 
-    assert states[-1] == "done"
+    assert states[0] in {"queued", "running"} and states[-1] == "cancelled"
 
 
 @pytest.mark.parametrize(("path", "mib"), [("/tasks", 2), ("/texts", 18)])

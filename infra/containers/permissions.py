@@ -1,8 +1,8 @@
 """What each process may do at the broker, from the contracts: declare and read its own queues, no others.
 
 A service's queues begin with the name of their owner; a process's own begin with what they are for and its
-name. Answers and commands leave by the default exchange, which leads to every queue: docs/deployment.md says
-what that leaves open.
+name. Answers and commands leave by the default exchange, which leads to every queue, and exchanges of delays
+share their queues' names: docs/deployment.md says what that leaves open.
 """
 
 import re
@@ -20,7 +20,10 @@ NOTHING = "^$"
 
 @dataclass(frozen=True)
 class Permissions:
-    """Three patterns of names of queues and exchanges, and what may be said on the exchange of events."""
+    """Three patterns of names of queues and exchanges, and what may be published to the exchange of events.
+
+    RabbitMQ asks for `says` where somebody publishes, and not of what comes there from a queue or an exchange.
+    """
 
     configure: str
     write: str

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,17 @@ async def test_the_driver_takes_addresses_of_hosted_valkey(url: str) -> None:
     level = ValkeyLevel(GatewaySettings(valkey_url=url).valkey_url, 30)
 
     assert level.client.connection_pool.connection_class is SSLConnection
+
+
+def test_a_place_that_takes_no_secrets_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    elsewhere = {"CONVEYOR_SECRETS": f"{tmp_path}/file/secrets", "CONVEYOR_DEFINITIONS": f"{tmp_path}/other"}
+    command = [sys.executable, "-m", "infra.containers.secrets"]
+
+    ended = subprocess.run(command, cwd=ROOT, env=elsewhere, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"{tmp_path}/file/") and "CONVEYOR_SECRETS" in ended.stderr
 
 
 def test_what_no_image_needs_is_not_sent_to_the_engine() -> None:

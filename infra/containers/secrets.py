@@ -199,6 +199,11 @@ if __name__ == "__main__":
         write(folder, definitions_file(clone), clone.given())
     except Problem as problem:
         sys.exit(str(problem))
+    except OSError as error:
+        sys.exit(
+            f"{error.filename}: {error.strerror}. Mend that, or say by CONVEYOR_SECRETS and CONVEYOR_DEFINITIONS "
+            "where else they go."
+        )
     if sys.argv[1:] == ["--example"]:
         write_example(EXAMPLE)
     print(f"Secrets are in {folder}; load the addresses with: . {folder}/addresses.env")

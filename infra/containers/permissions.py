@@ -20,7 +20,7 @@ NOTHING = "^$"
 
 @dataclass(frozen=True)
 class Permissions:
-    """Three patterns of names of queues and exchanges, and what may be published to the exchange of events.
+    """Three patterns of names of queues and exchanges, and what may be published as an event.
 
     RabbitMQ asks for `says` where somebody publishes, and not of what comes there from a queue or an exchange.
     """

@@ -201,8 +201,8 @@ if __name__ == "__main__":
         sys.exit(str(problem))
     except OSError as error:
         sys.exit(
-            f"{error.filename}: {error.strerror}. Mend that, or say by CONVEYOR_SECRETS and CONVEYOR_DEFINITIONS "
-            "where else they go."
+            f"{error.filename}: {error.strerror}. Mend that, or say where else they go: CONVEYOR_SECRETS, "
+            "CONVEYOR_DEFINITIONS."
         )
     if sys.argv[1:] == ["--example"]:
         write_example(EXAMPLE)

@@ -22,7 +22,7 @@ NOTHING = "^$"
 class Permissions:
     """Three patterns of names of queues and exchanges, and what may be published as an event.
 
-    RabbitMQ asks for `says` where somebody publishes, and not of what comes there from a queue or an exchange.
+    RabbitMQ asks for `says` where somebody publishes, not of what comes there from queues and exchanges.
     """
 
     configure: str

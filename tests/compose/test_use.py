@@ -17,7 +17,6 @@ import pytest
 from aiormq.exceptions import ChannelAccessRefused
 
 from tests.compose.composed import NAMED_BY, Composed, ComposedStage
-from tests.demos import demo
 from tests.system import ROOT, eventually
 from tests.test_pages import LOADED, PAGES
 
@@ -91,18 +90,6 @@ def test_everything_is_healthy_and_every_job_has_done_its_work(composed: Compose
     assert len(composed.containers("gateway")) == 2
 
 
-def test_the_demo_of_waste_comes_out_as_expected(url: str) -> None:
-    code, said, errors = asyncio.run(demo("infra.demo_waste", url))
-
-    assert (code, "distances and placements as expected" in said) == (0, True), said + errors
-
-
-def test_the_demo_of_texts_counts_a_book(url: str) -> None:
-    code, said, errors = asyncio.run(demo("infra.demo_texts", url))
-
-    assert code == 0 and "Evidence" in said, said + errors
-
-
 def shell(composed: Composed) -> dict[str, str]:
     """In which `make` means this system, and knows nothing of the one that runs these tests."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
@@ -116,6 +103,18 @@ async def make(composed: Composed, *words: str) -> tuple[int, str]:
     )
     said, _ = await asyncio.wait_for(process.communicate(), 600)
     return process.returncode or 0, said.decode()
+
+
+async def test_make_demo_comes_out_as_expected(composed: Composed) -> None:
+    code, said = await make(composed, "demo")
+
+    assert (code, "distances and placements as expected" in said) == (0, True), said
+
+
+async def test_make_demo_texts_counts_a_book(composed: Composed) -> None:
+    code, said = await make(composed, "demo-texts")
+
+    assert (code, "12 of 12 chapters" in said) == (0, True), said
 
 
 async def test_make_topology_finds_nothing_to_mend(composed: Composed) -> None:

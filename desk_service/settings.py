@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from shared.journal_postgresql_url import PostgresqlUrl
 from shared.process import shared_setting
 from shared.service import ServiceSettings
 
@@ -14,7 +15,7 @@ class DeskSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="DESK_")
 
-    database_url: str = "postgresql://desk_service@127.0.0.1:5432/desk_service"
+    database_url: PostgresqlUrl = "postgresql://desk_service@127.0.0.1:5432/desk_service"
     http_host: Literal["127.0.0.1"] = "127.0.0.1"  # until tokens exist: whoever reaches it may do anything
     http_port: int = shared_setting("HTTP_PORT", "8004", ge=1, le=65_535)
     keep_days: float = Field(90, gt=0)

@@ -5,6 +5,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
+from valkey.asyncio import Valkey
+from valkey.exceptions import ValkeyError
 
 from shared.blobs import BlobsUrl
 from shared.process import ProcessSettings, shared_setting
@@ -38,9 +40,15 @@ class GatewaySettings(ProcessSettings):
     header_bytes: int = Field(16 * KIB, ge=KIB, le=256 * KIB)
     """Names and values of all headers together."""
     body_bytes: int = Field(KIB * KIB, ge=KIB, le=64 * KIB * KIB)
-    """A request's body, anywhere but where texts are handed in."""
+    """A request's body, anywhere but where texts are handed in.
+
+    In containers NGINX refuses what is over 2 MiB.
+    """
     text_body_bytes: int = Field(16 * KIB * KIB, ge=KIB, le=64 * KIB * KIB)
-    """Where texts are handed in: JSON that escapes all letters but ASCII is three times as long, no more."""
+    """Where texts are handed in: JSON that escapes all letters but ASCII is three times as long, no more.
+
+    In containers NGINX refuses what is over 18 MiB.
+    """
     large_bodies: int = Field(4, ge=1, le=1000)
     """Bodies over `body_bytes` in hand at a time; each takes up to 100 MiB until it is answered."""
     blobs_url: BlobsUrl = shared_setting("BLOBS_URL", "")
@@ -53,6 +61,19 @@ class GatewaySettings(ProcessSettings):
     """Answers from this size on are compressed for clients that take gzip."""
     waiting_requests: int = Field(1000, ge=1, le=100_000)
     """Requests of a process that wait for answers."""
+
+    @field_validator("valkey_url")
+    @classmethod
+    def _known_to_the_driver(cls, url: str) -> str:
+        try:
+            if url:
+                Valkey.from_url(url).connection_pool.make_connection()
+        except (TypeError, ValueError, ValkeyError):
+            raise ValueError(
+                "it has to be valkey://:password@host:6379/0, valkeys://… for TLS, with ?ssl_ca_certs=/path "
+                "for an authority of your own"
+            ) from None
+        return url
 
     @field_validator("request_seconds")
     @classmethod

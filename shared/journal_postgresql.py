@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared import journal_postgresql_statements as statements
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
+from shared.journal_postgresql_url import address_and_tls
 from shared.journal_sql import SAID, SETTLED, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
@@ -75,16 +76,18 @@ class PostgresqlJournal:
     """A service's PostgreSQL database."""
 
     def __init__(self, url: str, migrations: Path, *, connections: int = 10):
-        """`url` as people write it: `postgresql://user:password@host:port/database`."""
+        """`url` as people write it: `postgresql://user:password@host:port/database?sslmode=verify-full`."""
         self.migrations = migrations
+        address, tls = address_and_tls(url)
         self.engine: AsyncEngine = create_async_engine(
-            sa.make_url(url).set(drivername="postgresql+asyncpg"),
+            address,
             isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
             pool_size=connections,
             max_overflow=0,
             connect_args={
                 "command_timeout": STATEMENT_SECONDS,
                 "timeout": 5,
+                **tls,
                 "server_settings": {"idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s"},
             },
         )

@@ -3,6 +3,7 @@
 Imported when that is done: Alembic takes 11 MB, which nothing that runs has a use for.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,6 +11,8 @@ from alembic import op
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+
+from shared.journal import StoreAway
 
 
 def add_versions() -> None:
@@ -59,11 +62,23 @@ def create_journal() -> None:
 
 
 def upgrade(connection: sa.Connection, migrations: Path) -> None:
-    """Alembic without its command line: the revisions are all that a service brings."""
+    """Alembic without its command line: the revisions are all that a service brings.
+
+    StoreAway where a release that was here before has brought one that this release lacks.
+    """
     config = Config()
     config.set_main_option("script_location", str(migrations))
     script = ScriptDirectory.from_config(config)
-    context = EnvironmentContext(config, script, fn=lambda current, _: script._upgrade_revs("head", current))
+
+    def steps(current: Sequence[str], _: object) -> object:
+        if newer := {*current} - {one.revision for one in script.walk_revisions()}:
+            raise StoreAway(
+                f"its schema is that of a newer release, by migration {', '.join(sorted(newer))}, which this "
+                "one lacks; run that release, or restore a backup of before it"
+            )
+        return script._upgrade_revs("head", current)  # type: ignore[arg-type]
+
+    context = EnvironmentContext(config, script, fn=steps)
     with context:
         context.configure(connection=connection, transactional_ddl=True)
         connection.exec_driver_sql("BEGIN")

@@ -5,6 +5,7 @@ import re
 from pydantic import field_validator
 from pydantic_settings import SettingsConfigDict
 
+from shared.journal_postgresql_url import address_and_tls
 from shared.process import shared_setting
 from shared.service import ServiceSettings
 
@@ -27,4 +28,6 @@ class TaskSettings(ServiceSettings):
                 "write postgresql://user:password@host:port/database, sqlite+aiosqlite:///path/to/file, "
                 "or sqlite+aiosqlite:// for memory"
             )
+        if not url.startswith("sqlite"):
+            address_and_tls(url)
         return url

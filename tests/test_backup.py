@@ -3,12 +3,15 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from infra.containers.backup import VOLUMES, back_up, restore
+from tests.system import ROOT
 
 DOCKER = """#!/bin/sh
 echo "$*" >>"$0.log"
@@ -105,6 +108,39 @@ def test_what_was_kept_comes_back(engine: Engine, tmp_path: Path) -> None:
 
     assert engine.volumes() == [f"mine_{volume}" for volume in VOLUMES]
     assert engine.asked[-2:] == ["down", "create"]
+
+
+def refusal(*arguments: str, path: Path) -> str:
+    """What a program says that ends with 1."""
+    words = [sys.executable, "-m", *arguments]
+    ended = subprocess.run(
+        words, cwd=ROOT, env={"PATH": str(path)}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    [said] = ended.stderr.splitlines()
+    return said
+
+
+@pytest.mark.parametrize(
+    "program", ["backup backup /tmp/x", "backup restore /tmp/x", "upgrade"], ids=lambda words: words[:9]
+)
+def test_without_docker_it_is_a_sentence(tmp_path: Path, program: str) -> None:
+    module, *rest = program.split()
+
+    assert "there is no 'docker' here" in refusal(f"infra.containers.{module}", *rest, path=tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence_before_anything_stops(tmp_path: Path) -> None:
+    place = tmp_path / "bin"
+    place.mkdir()
+    (place / "docker").write_text(f'#!/bin/sh\necho "$*" >>{place}/asked\necho \'{{"volumes": {{}}}}\'\n')
+    (place / "docker").chmod(0o755)
+    (tmp_path / "file").touch()
+
+    said = refusal("infra.containers.backup", "backup", str(tmp_path / "file" / "backup"), path=place)
+
+    assert said.startswith(f"{tmp_path}/file") and said.endswith("Give a folder that you may write.")
+    assert "stop" not in (place / "asked").read_text()
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "no archive", "a bit"])

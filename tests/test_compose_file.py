@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.containers import compose_check
+from infra.containers import compose_check, settings_table
 from infra.local.system import CONVEYOR
+from tests.compose.test_use import LEFT_OUT, STORIES
 from tests.system import ROOT
+
+SERVICES = compose_check.read()["services"]
+OURS = {name for name, one in SERVICES.items() if one["image"].startswith("conveyor/")}
 
 
 def found(change: Callable[[dict[str, Any]], object]) -> list[str]:
@@ -49,6 +53,32 @@ def test_what_is_wrong_with_a_compose_file_is_said(change: Callable[[Any], objec
     assert [one for one in found(change) if said in one] != []
 
 
+@pytest.mark.parametrize("name", sorted(OURS))
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda one: one.pop("read_only"), "may write"),
+        (lambda one: one.pop("cap_drop"), "has capabilities"),
+        (lambda one: one.update(cap_drop=["NET_RAW"]), "has capabilities"),
+        (lambda one: one.update(cap_add=["SYS_ADMIN"]), "has capabilities"),
+        (lambda one: one.pop("security_opt"), "may get privileges"),
+        (lambda one: one.update(privileged=True), "somebody else"),
+        (lambda one: one.update(user="0"), "somebody else"),
+    ],
+)
+def test_no_container_of_ours_may_more_than_it_needs(
+    name: str, change: Callable[[Any], object], said: str
+) -> None:
+    [wrong] = found(lambda services: change(services[name]))
+
+    assert wrong.startswith(f"{name} ") and said in wrong
+
+
+def test_all_services_and_their_jobs_are_looked_at() -> None:
+    migrations = {f"{service.name}_migration" for service in CONVEYOR.services if service.has_store}
+    assert {service.name for service in CONVEYOR.services} | migrations | {"topology"} == OURS
+
+
 def test_a_longer_grace_time_may_have_a_longer_end() -> None:
     longer = {"environment": {"TASK_GRACE_SECONDS": "85"}, "stop_grace_period": "1m30s"}
 
@@ -79,6 +109,22 @@ def test_what_is_wrong_with_leaving_servers_out_is_said(
     change: Callable[[Any, Any], object], said: str
 ) -> None:
     assert [one for one in without_servers(change) if said in one] != []
+
+
+def test_the_example_of_an_override_is_one_of_what_there_is() -> None:
+    override = compose_check.read(compose_check.OVERRIDE)
+
+    assert compose_check.findings_without_servers(compose_check.read(), override) == []
+    assert override["services"].keys() == OURS, "each of them speaks to a server of somebody else"
+    told = override["services"]["gateway"]["environment"]
+    assert all(f"`{name}`" in settings_table.table() for name in told)
+
+
+def test_of_every_module_of_tests_it_is_known_whether_containers_pass_it() -> None:
+    modules = {file.stem.removeprefix("test_") for file in (ROOT / "tests").glob("test_*.py")}
+
+    assert not set(STORIES) & LEFT_OUT.keys()
+    assert modules == set(STORIES) | LEFT_OUT.keys(), "tests/compose/test_use.py"
 
 
 def test_prometheus_asks_whom_there_is() -> None:

@@ -1,21 +1,34 @@
 """What containers are made of, checked without an engine: libraries, secrets, permissions, settings."""
 
+import ast
+import json
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from valkey.asyncio import SSLConnection
 
+from gateway.settings import GatewaySettings
+from gateway.valkey_level import ValkeyLevel
 from infra.containers import compose_check, secrets, settings_table
 from infra.containers.locked import asked_for, packages
 from infra.containers.permissions import permissions
+from infra.containers.upgrade import upgrade
 from infra.local.problems import Problem
 from infra.local.system import CONVEYOR, Service
 from shared import topology
+from shared.journal_mongo import MongoJournal
 from tests.system import ROOT
+from tests.test_architecture import sources
+from text_worker.settings import TextSettings
 
 SERVICES = [pytest.param(service, id=service.name) for service in CONVEYOR.services]
 PROJECT = (ROOT / "pyproject.toml").read_text()
+CERTIFICATE = ROOT / "tests" / "kernel" / "tls" / "certificate.pem"
 LOCK = (ROOT / "requirements.lock").read_text()
 OF_SOME = {
     "sqlalchemy": {"task_service", "waste_service", "desk_service"},
@@ -153,6 +166,63 @@ def test_secrets_that_were_written_by_hand_are_left_alone(tmp_path: Any) -> None
     assert (tmp_path / "hosted" / "task_rabbitmq_url").read_text() == "amqps://theirs"
 
 
+def test_an_upgrade_leaves_no_job_of_an_older_image() -> None:
+    """Compose would start it again with the service that waits for it."""
+    asked: list[str] = []
+
+    def compose(*words: str) -> str:
+        asked.append(" ".join(words))
+        hashed = f"{words[-1].partition('=')[2]} hash"
+        images = {service.name: {"image": "image"} for service in CONVEYOR.services}
+        return {"config": hashed if "--hash" in words[-1] else json.dumps({"services": images})}.get(
+            words[0], ""
+        )
+
+    upgrade(compose, lambda *words: "id", lambda line: None)
+
+    jobs = ["topology", *(f"{service.name}_migration" for service in CONVEYOR.services if service.has_store)]
+    ran = [one.rpartition(" ")[2] for one in asked if one.startswith("run --rm")]
+    assert sorted(ran) == sorted(jobs)
+    assert all(
+        f"rm --stop --force {job}" == asked[asked.index(f"run --rm --no-deps --no-TTY {job}") + 1]
+        for job in jobs
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb+srv://user:password@cluster.example/texts",
+        f"mongodb://user:password@one,two/texts?replicaSet=rs0&tls=true&tlsCAFile={CERTIFICATE}",
+    ],
+)
+async def test_the_driver_takes_addresses_of_hosted_mongodb(url: str) -> None:
+    journal = MongoJournal(TextSettings(database_url=url).database_url, {})
+
+    assert journal.database.name == "texts"
+    await journal.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["valkeys://:password@host:6380/0", f"rediss://:password@host:6380/0?ssl_ca_certs={CERTIFICATE}"]
+)
+async def test_the_driver_takes_addresses_of_hosted_valkey(url: str) -> None:
+    level = ValkeyLevel(GatewaySettings(valkey_url=url).valkey_url, 30)
+
+    assert level.client.connection_pool.connection_class is SSLConnection
+
+
+def test_a_place_that_takes_no_secrets_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    elsewhere = {"CONVEYOR_SECRETS": f"{tmp_path}/file/secrets", "CONVEYOR_DEFINITIONS": f"{tmp_path}/other"}
+    command = [sys.executable, "-m", "infra.containers.secrets"]
+
+    ended = subprocess.run(command, cwd=ROOT, env=elsewhere, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"{tmp_path}/file/") and "CONVEYOR_SECRETS" in ended.stderr
+
+
 def test_what_no_image_needs_is_not_sent_to_the_engine() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
 
@@ -165,6 +235,26 @@ def test_the_table_of_settings_is_what_the_classes_say() -> None:
 
     assert settings_table.with_table(document) == document, "make settings"
     assert all(form.model_fields for form in compose_check.settings_of_all().values())
+
+
+def read_from_the_environment(file: Path) -> Iterator[tuple[str, str]]:
+    """Names that code asks for by itself, with their default."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        asks = isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.environ.get", "os.getenv")
+        words = node.args if isinstance(node, ast.Call) and asks else []
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            words = [node.slice]
+        if words and isinstance(words[0], ast.Constant):
+            yield words[0].value, *(ast.literal_eval(word) for word in [*words, ast.Constant("")][1:2])
+
+
+def test_what_is_read_from_the_environment_besides_has_a_row() -> None:
+    rows = settings_table.table().splitlines()
+    found = {one for file in sources() for one in read_from_the_environment(file)}
+
+    assert {"QUERY_QUEUES", "EVENTS_RECENT"} <= {name for name, _ in found}
+    for name, default in found:
+        assert any(f"`{name}`" in row and default in row for row in rows), name
 
 
 def test_every_setting_that_somebody_can_change_has_a_row() -> None:

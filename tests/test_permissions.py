@@ -12,7 +12,7 @@ from infra.containers.permissions import permissions
 from infra.local.servers import Servers
 from infra.local.system import CONVEYOR
 from shared import topology
-from shared.topology import DEAD_LETTERS, EVENTS_EXCHANGE, RETURNS
+from shared.topology import DEAD_LETTERS, EVENTS_EXCHANGE, RETURNS, delay_exchange
 from tests.system import System, eventually
 
 Attempt = Callable[[aio_pika.abc.AbstractChannel], Awaitable[object]]
@@ -94,9 +94,15 @@ async def test_nobody_stands_in_for_somebody_else(system: System) -> None:
 
 async def test_the_default_exchange_leads_to_every_queue(system: System) -> None:
     """What stays open: docs/deployment.md says so."""
-    async with await aio_pika.connect(system.broker_url("task_service")) as connection:
+    somebodys = next(one.name for one in topology.queues(recent=True) if one.name.startswith("waste.on."))
+    async with (
+        await aio_pika.connect(system.broker_url("task_service")) as connection,
+        await aio_pika.connect(system.broker_url("operator")) as broker,
+    ):
         channel = await connection.channel(on_return_raises=True)
-        await channel.default_exchange.publish(aio_pika.Message(b"{}"), DEAD_LETTERS, mandatory=True)
+        for queue in (DEAD_LETTERS, somebodys):
+            await channel.default_exchange.publish(aio_pika.Message(b"{}"), queue, mandatory=True)
+        await (await (await broker.channel()).get_queue(somebodys, ensure=False)).purge()
 
 
 async def test_a_service_may_hear_which_commands_come_back_to_another(system: System) -> None:
@@ -116,6 +122,67 @@ async def test_a_service_may_hear_which_commands_come_back_to_another(system: Sy
 
         assert (await eventually(heard, "the copy is read")).body == b"of the waste service"
         await (await channel.get_queue("waste.add_road", ensure=False)).purge()
+
+
+FORGED = "waste.forged"
+"""An event of the waste service, which task_service may not say, and nobody has a queue for."""
+
+
+async def forges_by_the_dead_letters_of_a_queue_of_its_own(channel: aio_pika.abc.AbstractChannel) -> None:
+    leads = {"x-dead-letter-exchange": EVENTS_EXCHANGE, "x-dead-letter-routing-key": FORGED}
+    queue = await channel.declare_queue(
+        "tasks.forge", arguments=leads | {"x-message-ttl": 1, "x-expires": 60_000}
+    )
+    await channel.default_exchange.publish(aio_pika.Message(b"forged"), queue.name)
+
+
+async def forges_by_binding_exchanges(channel: aio_pika.abc.AbstractChannel) -> None:
+    events, delay = [
+        await channel.get_exchange(name, ensure=False) for name in (EVENTS_EXCHANGE, delay_exchange(1))
+    ]
+    await events.bind(RETURNS, FORGED)
+    await delay.publish(aio_pika.Message(b"forged"), FORGED)
+
+
+@pytest.mark.parametrize(
+    "forge", [forges_by_the_dead_letters_of_a_queue_of_its_own, forges_by_binding_exchanges]
+)
+async def test_an_event_can_be_forged(system: System, forge: Attempt) -> None:
+    """Stays open, too: what may be said on an exchange is asked of publishers alone."""
+    async with (
+        await aio_pika.connect(system.broker_url("task_service")) as taken_over,
+        await aio_pika.connect(system.broker_url("operator")) as broker,
+    ):
+        channel = await broker.channel()
+        spy = await channel.declare_queue("", exclusive=True)
+        await spy.bind(EVENTS_EXCHANGE, FORGED)
+        await forge(await taken_over.channel())
+
+        async def heard() -> aio_pika.abc.AbstractIncomingMessage | None:
+            return await spy.get(fail=False, no_ack=True)
+
+        assert (await eventually(heard, "the event is heard")).body == b"forged"
+        await (await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)).unbind(RETURNS, FORGED)
+
+
+async def test_what_is_said_can_be_led_where_it_does_not_belong(system: System) -> None:
+    """Stays open, too: delays and dead letters wait in queues that are called like their exchanges."""
+    level = delay_exchange(max(topology.DELAYS_SECONDS))
+    async with (
+        await aio_pika.connect(system.broker_url("task_service")) as taken_over,
+        await aio_pika.connect(system.broker_url("operator")) as broker,
+    ):
+        await bind(await taken_over.channel(), level, FORGED)
+        channel = await broker.channel()
+        await say(channel, FORGED)
+        queue = await channel.get_queue(level, ensure=False)
+
+        async def waits() -> bool:
+            return bool((await channel.declare_queue(level, passive=True)).declaration_result.message_count)
+
+        await eventually(waits, "the event waits among what is to be tried again")
+        await queue.unbind(EVENTS_EXCHANGE, FORGED)
+        await queue.purge()
 
 
 async def test_the_desk_may_remove_the_exchange_that_is_called_like_its_queue(system: System) -> None:

@@ -1,6 +1,8 @@
 """Settings of text_worker, from the environment: `TEXT_DATABASE_URL`, `TEXT_PLACES`, …"""
 
 import re
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -9,6 +11,7 @@ from shared.blobs import BlobsUrl
 from shared.process import shared_setting
 from shared.service import ServiceSettings
 
+FILES = {"tlscafile", "tlscertificatekeyfile"}
 WITH_DATABASE = re.compile(r"mongodb(\+srv)?://([^@:/]+(:[^@:/]*)?@)?[^@/?]+/[^/?]+(\?.*)?")
 
 
@@ -37,4 +40,7 @@ class TextSettings(ServiceSettings):
                 "it has to be mongodb://user:password@host:port/database?replicaSet=name, with %40 for an @ "
                 "in the password"
             )
+        for name, file in parse_qsl(urlsplit(url).query):
+            if name.lower() in FILES and not Path(file).is_file():
+                raise ValueError(f"the file that {name} names is not there")
         return url

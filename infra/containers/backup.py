@@ -11,13 +11,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from infra.containers import running
 from infra.local.passwords import private_folder
+from infra.local.problems import Problem
 
 VOLUMES = ("rabbitmq", "postgresql", "mongodb", "mongodb_key", "blobs")
 """What has to be kept; Valkey is a cache, and Prometheus nobody's memory but its own."""
 IMAGE = "postgres:17"
 """Has tar, and is there anyway."""
 ALONE = ("docker", "run", "--rm", "--interactive", "--network=none", "--user=0", "--entrypoint=bash")
+MAY = {"backup": "write", "restore": "read"}
 Compose = Callable[..., str]
 
 
@@ -80,7 +83,7 @@ def _in_volume(name: str, script: str, **files: object) -> None:
 
 
 def _compose(*words: str) -> str:
-    return subprocess.run(["docker", "compose", *words], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.run(running.compose(*words), stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 if __name__ == "__main__":
@@ -89,6 +92,10 @@ if __name__ == "__main__":
         sys.exit("Which folder? make backup TO=folder, make restore FROM=folder")
     try:
         {"backup": back_up, "restore": restore}[verb](Path(place), _compose)
+    except Problem as problem:
+        sys.exit(str(problem))
     except subprocess.CalledProcessError as error:
         sys.exit(f"'{' '.join(map(str, error.cmd))}' failed.")
+    except OSError as error:
+        sys.exit(f"{error.filename or place}: {error.strerror}. Give a folder that you may {MAY[verb]}.")
     print("Start it again: docker compose up --detach --wait" if verb == "restore" else f"Kept in {place}.")

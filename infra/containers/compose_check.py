@@ -22,10 +22,12 @@ from shared.process import ProcessSettings
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 HOSTED = Path(__file__).parent / "hosted.yml"
+OVERRIDE = HOSTED.with_name("override.example.yml")
 SCHEMA = Path(__file__).parent / "compose-spec" / "schema.json"
 IMAGES = {
     "rabbitmq:4-management", "postgres:17", "mongo:8", "valkey/valkey:8", "nginx:alpine", "prom/prometheus",
 }  # fmt: skip
+OURS = "conveyor/"
 VARIABLE = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
 ELSEWHERE = {"DESK_URL"}
 """Settings of programs that run beside a process in its container."""
@@ -80,7 +82,7 @@ def is_job(service: Compose) -> bool:
 
 def _wrong(name: str, service: Compose, compose: Compose) -> Iterator[str]:
     yield from _wrong_everywhere(service)
-    if service["image"].partition("/")[0] != "conveyor" and service["image"] not in IMAGES:
+    if not service["image"].startswith(OURS) and service["image"] not in IMAGES:
         yield f"runs {service['image']}, which is none of {sorted(IMAGES)}"
     for port in service.get("ports", ()):
         if not str(port).startswith("127.0.0.1:"):
@@ -106,6 +108,8 @@ def _wrong(name: str, service: Compose, compose: Compose) -> Iterator[str]:
 
 
 def _wrong_everywhere(service: Compose) -> Iterator[str]:
+    if service["image"].startswith(OURS):
+        yield from _too_free(service)
     if not is_job(service) and service.get("restart") != "unless-stopped":
         yield "is not started again when it ends"
     if not is_job(service) and "healthcheck" not in service and "build" not in service:
@@ -120,13 +124,23 @@ def _wrong_everywhere(service: Compose) -> Iterator[str]:
         yield "has a fixed name, so there can be only one"
 
 
+def _too_free(service: Compose) -> Iterator[str]:
+    """Of a container of ours, jobs too: what it may do beyond what its program does."""
+    if not service.get("read_only"):
+        yield "may write into its file system"
+    if "ALL" not in service.get("cap_drop", ()) or service.get("cap_add"):
+        yield "has capabilities, and needs none"
+    if "no-new-privileges:true" not in service.get("security_opt", ()):
+        yield "may get privileges from what it runs"
+    if service.get("privileged") or "user" in service:
+        yield "is run by somebody else than its image says"
+
+
 def _wrong_process(services: Compose, name: str, settings: dict[str, type[ProcessSettings]]) -> Iterator[str]:
     """Of a service of ours: its image, and that what it is told is a setting of its own."""
     for part in (one for one in (name, f"{name}_migration") if one in services):
         if services[part].get("build", {}).get("args", {}).get("SERVICE") != name:
             yield f"({part}) is built from something else"
-        if not services[part].get("read_only"):
-            yield f"({part}) may write into its file system"
     if name not in services:
         yield "is not there"
         return

@@ -1,8 +1,8 @@
 """What each process may do at the broker, from the contracts: declare and read its own queues, no others.
 
 A service's queues begin with the name of their owner; a process's own begin with what they are for and its
-name. Answers and commands leave by the default exchange, which leads to every queue: docs/deployment.md says
-what that leaves open.
+name. Answers and commands leave by the default exchange, which leads to every queue, and exchanges of delays
+share their queues' names: docs/deployment.md says what that leaves open.
 """
 
 import re
@@ -20,7 +20,10 @@ NOTHING = "^$"
 
 @dataclass(frozen=True)
 class Permissions:
-    """Three patterns of names of queues and exchanges, and what may be said on the exchange of events."""
+    """Three patterns of names of queues and exchanges, and what may be published as an event.
+
+    RabbitMQ asks for `says` where somebody publishes, not of what comes there from queues and exchanges.
+    """
 
     configure: str
     write: str

@@ -56,12 +56,17 @@ def definitions_file(clone: Clone) -> Path:
     return clone.root / (clone.given().get("CONVEYOR_DEFINITIONS") or "infra/rabbitmq/definitions.json")
 
 
-def compose(*words: str) -> list[str]:
-    """A command for Docker Compose; a Problem where there is none."""
+def engine(*words: str) -> list[str]:
+    """A command for Docker; a Problem where there is none."""
     program = shutil.which("docker")
     if program is None:
         raise Problem("The system runs in containers, and there is no 'docker' here to ask them with.")
-    return [program, "compose", *words]
+    return [program, *words]
+
+
+def compose(*words: str) -> list[str]:
+    """The same for its Compose."""
+    return engine("compose", *words)
 
 
 def desk(clone: Clone, arguments: list[str]) -> int:

@@ -42,7 +42,11 @@ if (!admin.hello().setName) {{
   const members = [{{ _id: 0, host: "mongodb:27017" }}];
   admin.adminCommand({{ replSetInitiate: {{ _id: "{replica_set}", members }} }});
 }}
-while (!admin.hello().isWritablePrimary) sleep(200);
+const end = Date.now() + 60000;
+while (!admin.hello().isWritablePrimary) {{
+  if (Date.now() > end) throw new Error("MongoDB has not become a primary within 60 s: see its log.");
+  sleep(200);
+}}
 for (const [database, user, pwd] of {users}) {{
   const db = admin.getSiblingDB(database);
   const roles = ["readWrite", "dbAdmin"].map((role) => ({{ role, db: database }}));
@@ -195,6 +199,11 @@ if __name__ == "__main__":
         write(folder, definitions_file(clone), clone.given())
     except Problem as problem:
         sys.exit(str(problem))
+    except OSError as error:
+        sys.exit(
+            f"{error.filename}: {error.strerror}. Mend that, or say where else they go: CONVEYOR_SECRETS, "
+            "CONVEYOR_DEFINITIONS."
+        )
     if sys.argv[1:] == ["--example"]:
         write_example(EXAMPLE)
     print(f"Secrets are in {folder}; load the addresses with: . {folder}/addresses.env")

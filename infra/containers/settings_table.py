@@ -19,10 +19,28 @@ from shared.service import ServiceSettings
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 BEGIN, END = "<!-- made by 'make settings' -->\n", "<!-- end of what is made -->\n"
 Settings = type[ProcessSettings]
+BESIDES = (
+    (
+        "QUERY_QUEUES",
+        "classic",
+        "`quorum` in a cluster; the same for all processes and the topology step, from the first start on.",
+    ),
+    (
+        "EVENTS_RECENT",
+        "on",
+        "Whether the topology step makes `events.recent`, the ring of the last 1,000 events.",
+    ),
+    (
+        "DESK_URL",
+        "",
+        "Where `python -m desk_service` finds the desk; else by `DESK_SERVICE_URL`, else on this machine.",
+    ),
+)
+"""What is read from the environment, and is no setting of a process: name, default, what it is."""
 
 
 def table() -> str:
-    """Markdown: what all processes know, what all services know, and what each process knows besides."""
+    """Markdown: what all processes know, all services, each process besides, and what is no process's own."""
     forms = settings_of_all()
     lines = ["| variable | unless told otherwise | what it is |", "|---|---|---|"]
     every = list(ProcessSettings.model_fields)
@@ -33,6 +51,7 @@ def table() -> str:
         general = ServiceSettings if issubclass(form, ServiceSettings) else ProcessSettings
         own = [name for name in form.model_fields if _differs(form, general, name)]
         lines += _rows(form, service.prefix, own)
+    lines += [f"| `{name}` | {_shown(default)} | {about} |" for name, default, about in BESIDES]
     return "\n".join(lines) + "\n"
 
 

@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from infra.containers import running
+from infra.local.problems import Problem
 from infra.local.system import CONVEYOR
 
 Run = Callable[..., str]
@@ -29,6 +31,8 @@ def upgrade(compose: Run, engine: Run, say: Callable[[str], None]) -> None:
     for job in jobs:
         say(f"{job} …")
         compose("run", "--rm", "--no-deps", "--no-TTY", job)
+        # What an older image left would be started again below, and meet a schema that it does not know.
+        compose("rm", "--stop", "--force", job)
     for service in IN_ORDER:
         _replace(service.name, compose, engine, say)
 
@@ -60,7 +64,7 @@ def _containers(name: str, compose: Run, engine: Run) -> tuple[list[str], list[s
     return found[False], found[True]
 
 
-def _run(*command: str) -> str:
+def _run(command: list[str]) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"'{' '.join(command)}' failed; what runs goes on: mend that, then 'make upgrade' again.")
@@ -68,4 +72,9 @@ def _run(*command: str) -> str:
 
 
 if __name__ == "__main__":
-    upgrade(lambda *words: _run("docker", "compose", *words), lambda *words: _run("docker", *words), print)
+    try:
+        upgrade(
+            lambda *words: _run(running.compose(*words)), lambda *words: _run(running.engine(*words)), print
+        )
+    except Problem as problem:
+        sys.exit(str(problem))

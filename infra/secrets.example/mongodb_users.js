@@ -3,7 +3,11 @@ if (!admin.hello().setName) {
   const members = [{ _id: 0, host: "mongodb:27017" }];
   admin.adminCommand({ replSetInitiate: { _id: "rs0", members } });
 }
-while (!admin.hello().isWritablePrimary) sleep(200);
+const end = Date.now() + 60000;
+while (!admin.hello().isWritablePrimary) {
+  if (Date.now() > end) throw new Error("MongoDB has not become a primary within 60 s: see its log.");
+  sleep(200);
+}
 for (const [database, user, pwd] of [
  [
   "text_worker",

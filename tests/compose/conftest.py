@@ -15,13 +15,13 @@ collect_ignore_glob = [] if os.environ.get("CONVEYOR_COMPOSE_TEST") else ["test_
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     """The images, and nothing that runs yet; nothing is left at the end, whatever happened."""
     composed = Composed.beside(tmp_path_factory.mktemp("composed"))
-    composed.compose("down", "--volumes", "--remove-orphans")  # of a run that was killed
+    composed.compose("--profile=*", "down", "--volumes", "--remove-orphans")  # of a run that was killed
     composed.volumes_before = composed.volumes()
     composed.compose("build")
     yield composed
     logs = composed.folder / "containers.log"
     logs.write_text(composed.compose("logs", "--no-color", "--timestamps", check=False))
-    composed.compose("down", "--volumes", "--remove-orphans")
+    composed.compose("--profile=*", "down", "--volumes", "--remove-orphans")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from tests.faults.accountant import Accountant
 from tests.faults.load import load
 
 NEWER = {"CONVEYOR_VERSION": "test-newer"}
+JOBS = ["topology", *(f"{one.name}_migration" for one in CONVEYOR.services if one.has_store)]
 
 
 @asynccontextmanager
@@ -54,6 +55,10 @@ async def test_a_rolling_upgrade_under_load(
         assert len(new) == len(before[name]) and not new & before[name]
         images = {composed.engine("inspect", "--format={{.Config.Image}}", one).strip() for one in new}
         assert images == {f"conveyor/{name}:test-newer"}
+    for job in JOBS:  # an older one, started again, would meet a schema that it does not know
+        [container] = composed.compose("ps", "--all", "--quiet", job).split()
+        image = composed.engine("inspect", "--format={{.Config.Image}}", container).strip()
+        assert image.endswith(":test-newer"), job
 
 
 def test_a_second_upgrade_to_the_same_replaces_nothing(composed: Composed) -> None:

@@ -4,9 +4,12 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter
+from contextlib import suppress
 
 import aio_pika
 import httpx2
@@ -14,14 +17,46 @@ import pytest
 from aiormq.exceptions import ChannelAccessRefused
 
 from tests.compose.composed import NAMED_BY, Composed, ComposedStage
-from tests.demos import demo
 from tests.system import ROOT, eventually
+from tests.test_pages import LOADED, PAGES
 
+JSON = {"content-type": "application/json"}
+TAKES_SECONDS = " ".join(map(str, range(700_000)))
+"""A text of many words, which are counted in some seconds."""
 STORIES = (
     *("tasks", "task_lists", "waste_case", "waste_lists", "texts", "large_texts", "command_door"),
     *("direct_use", "bad_requests", "methods", "limits", "openapi"),
 )
 """Those that know the system by its doors; what needs a process of its own is skipped."""
+OWN_PROCESSES = "processes with settings of their own, several of one kind, or that it ends"
+OWN_SERVERS = "servers of its own, which it stops, fills or spoils"
+NO_SYSTEM = "nothing that runs, or what runs containers"
+LEFT_OUT = {
+    "architecture": NO_SYSTEM,
+    "backup": f"{NO_SYSTEM}; test_keeping.py has real ones",
+    "benchmarks": NO_SYSTEM,
+    "cache": OWN_PROCESSES,
+    "compose_file": NO_SYSTEM,
+    "contained": NO_SYSTEM,
+    "containers": NO_SYSTEM,
+    "demo_texts": "the demo is run below; whether it counts right does not depend on what runs it",
+    "documents": OWN_SERVERS,
+    "examples": "a system in which nothing is yet",
+    "found_in_containers": NO_SYSTEM,
+    "last_free_units": OWN_PROCESSES,
+    "outages": f"{OWN_SERVERS}; test_kills.py kills those that are here",
+    "pages": "a management page of another name; the pages are looked at below",
+    "permissions": "users of its own; those that are here are tried below",
+    "story": "logs in files of its own; `make story` is run below",
+    "text_faults": f"{OWN_PROCESSES}; test_kills.py kills those that are here",
+    "topology": OWN_SERVERS,
+    "topology_migration": OWN_SERVERS,
+    "wrong_settings": OWN_PROCESSES,
+}
+"""The other modules of `tests/`, and what they need that is not here.
+
+`tests/kernel/` has a toy service of its own, and `tests/desk/` asks the desk, which answers nobody outside.
+"""
 OTHERWISE = {
     "test_tasks.py::test_a_change_may_be_meant_for_any_of_several_versions": "NGINX takes it once",
     "test_tasks.py::test_a_version_that_is_still_there_is_not_sent_again": "another gateway hears it later",
@@ -55,16 +90,96 @@ def test_everything_is_healthy_and_every_job_has_done_its_work(composed: Compose
     assert len(composed.containers("gateway")) == 2
 
 
-def test_the_demo_of_waste_comes_out_as_expected(url: str) -> None:
-    code, said, errors = asyncio.run(demo("infra.demo_waste", url))
+def shell(composed: Composed) -> dict[str, str]:
+    """In which `make` means this system, and knows nothing of the one that runs these tests."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return outside | composed.shell
 
-    assert (code, "distances and placements as expected" in said) == (0, True), said + errors
+
+async def make(composed: Composed, *words: str) -> tuple[int, str]:
+    """Its exit code, and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        *("make", *words), cwd=ROOT, env=shell(composed), stdout=PIPE, stderr=STDOUT
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 600)
+    return process.returncode or 0, said.decode()
 
 
-def test_the_demo_of_texts_counts_a_book(url: str) -> None:
-    code, said, errors = asyncio.run(demo("infra.demo_texts", url))
+async def test_make_demo_comes_out_as_expected(composed: Composed) -> None:
+    code, said = await make(composed, "demo")
 
-    assert code == 0 and "Evidence" in said, said + errors
+    assert (code, "distances and placements as expected" in said) == (0, True), said
+
+
+async def test_make_demo_texts_counts_a_book(composed: Composed) -> None:
+    code, said = await make(composed, "demo-texts")
+
+    assert (code, "12 of 12 chapters" in said) == (0, True), said
+
+
+async def test_make_topology_finds_nothing_to_mend(composed: Composed) -> None:
+    said = ""
+
+    async def is_as_declared() -> bool:
+        nonlocal said
+        code, said = await make(composed, "topology")
+        return code == 0 and "queues are as declared" in said
+
+    try:
+        await eventually(is_as_declared, "figures of the page lag behind")
+    finally:
+        print(said)
+
+
+async def test_make_desk_asks_the_desk_in_its_container(composed: Composed) -> None:
+    code, said = await make(composed, "desk", "ARGS=actions")
+
+    assert (code, "No actions." in said) == (0, True), said
+
+
+async def test_make_story_reads_the_logs_of_containers(composed: Composed, url: str) -> None:
+    async with httpx2.AsyncClient(base_url=url) as http:
+        created = await http.post("/tasks", json={"title": "Told"})
+
+    async def is_told() -> bool:
+        code, said = await make(composed, "story", f"ID={created.headers['location']}")
+        return code == 0 and "POST /tasks" in said and "CreateTask done" in said and "TaskCreated" in said
+
+    await eventually(is_told, "all processes have said what they did")
+
+
+async def test_make_events_prints_what_is_said(composed: Composed, url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("make", "events"), cwd=ROOT, env=shell(composed), stdout=PIPE, stderr=STDOUT, start_new_session=True
+    )
+    assert process.stdout
+
+    async def until(said: str) -> None:
+        assert process.stdout
+        while said not in (line := (await process.stdout.readline()).decode()):
+            assert line, f"it ended before it said {said}"
+
+    try:
+        await asyncio.wait_for(until("Events as they are said"), 60)
+        async with httpx2.AsyncClient(base_url=url) as http:
+            created = await http.post("/tasks", json={"title": "Heard"})
+        await asyncio.wait_for(until(created.json()["id"]), 60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        await process.communicate()
+
+
+async def test_the_pages_are_whole_behind_nginx(composed: Composed, url: str) -> None:
+    async with httpx2.AsyncClient(base_url=url, timeout=30) as http:
+        for page in PAGES:
+            answer = await http.get(page)
+            assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"), page
+            loaded = [await http.get(address) for address in LOADED.findall(answer.text)]
+            assert {one.status_code for one in loaded} == {200}, page
+        queues = (await http.get("/docs/queues")).text
+
+    assert f'href="{composed.addresses["RABBITMQ_MANAGEMENT_URL"]}/#/queues/' in queues
 
 
 def test_the_lines_of_readme_work_as_they_stand(composed: Composed) -> None:
@@ -102,22 +217,40 @@ async def test_requests_go_to_both_replicas_with_an_id_each(composed: Composed, 
 
 
 async def test_a_stream_comes_as_it_is_told(url: str) -> None:
-    async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
-        text = await http.post("/texts", json={"text": "One. Two. Three."})
+    """Whoever has read its beginning brings about its end: a buffer would hold both until it is too late."""
+    async with httpx2.AsyncClient(base_url=url, timeout=60, headers={"prefer": "wait=30"}) as http:
+        text = await http.post("/texts", json={"text": TAKES_SECONDS})
+        address = text.headers["location"]
         states = []
-        async with http.stream("GET", f"{text.headers['location']}/events") as stream:
+        async with http.stream("GET", f"{address}/events") as stream:
             async for line in stream.aiter_lines():
                 if line.startswith("data: "):
                     states.append(json.loads(line[6:])["status"])
+                    if len(states) == 1:
+                        cancelled = await http.post(f"{address}/cancel")
+                        assert cancelled.status_code == 200, "it was counted before anything of it came"
 
-    assert states[-1] == "done"
+    assert states[0] in {"queued", "running"} and states[-1] == "cancelled"
+
+
+@pytest.mark.parametrize(("path", "mib"), [("/tasks", 2), ("/texts", 18)])
+async def test_a_body_that_nginx_does_not_pass_on_is_a_problem_that_names_the_limit(
+    url: str, path: str, mib: int
+) -> None:
+    async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
+        body = b" " * ((mib << 20) + 1)
+        answer = await http.post(path, content=body, headers=JSON | {"x-request-id": "large"})
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert f"{mib} MiB" in answer.json()["detail"] and answer.headers["x-request-id"] == "large"
 
 
 async def test_metrics_of_one_replica_are_not_passed_off_as_those_of_all(
     composed: Composed, url: str
 ) -> None:
     async with httpx2.AsyncClient(base_url=url) as http:
-        assert (await http.get("/metrics")).status_code == 404
+        answer = await http.get("/metrics", headers={"x-request-id": "figures"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (404, "figures")
     ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
     for container in composed.containers("gateway"):
         assert "http_requests_total" in composed.engine("exec", container, "python", "-c", ask)
@@ -136,6 +269,14 @@ async def test_a_process_must_not_read_what_is_not_its_own(stage: ComposedStage,
         with pytest.raises(ChannelAccessRefused):
             await channel.get_queue("waste.generate_waste", ensure=True)
             await (await channel.get_queue("waste.generate_waste", ensure=False)).get()
+
+
+async def test_rabbitmq_has_publishers_wait_below_the_limit_of_its_container(stage: ComposedStage) -> None:
+    """By itself it would go by the memory of the machine."""
+    async with stage.system.management() as page:
+        [node] = (await page.get("/api/nodes")).json()
+
+    assert node["mem_limit"] == pytest.approx(1.2e9, rel=0.06), "in MB or MiB"
 
 
 def test_nothing_is_published_but_on_this_machine(composed: Composed) -> None:

@@ -14,7 +14,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from infra.local.servers import Servers
-from shared.journal import Conflict, Journal, Noted, Outcome, Said, Settled
+from shared.journal import Conflict, Journal, Noted, Outcome, Said, Settled, StoreAway
 from shared.journal_mongo import MongoJournal
 from shared.journal_mongo_transaction import MongoTransaction
 from shared.journal_postgresql import PostgresqlJournal
@@ -233,6 +233,18 @@ async def test_two_batches_that_write_the_same_document_in_mongodb_conflict(
             async with journal.transaction() as second:
                 assert isinstance(second, MongoTransaction)
                 second.write("marks", UpdateOne({"_id": 1}, {"$inc": {"n": 1}}, upsert=True))
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+async def test_a_schema_of_a_newer_release_is_a_sentence(kind: str, servers: Servers, tmp_path: Path) -> None:
+    async with a_journal(kind, servers, tmp_path) as journal:
+        async with journal.transaction() as transaction:
+            assert isinstance(transaction, SqlTransaction)
+            await transaction.read(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        await journal.close()
+
+        with pytest.raises(StoreAway, match=r"newer release, by migration 9999, .* restore a backup"):
+            await journal.migrate()
 
 
 async def test_migrations_of_several_processes_at_once_run_once(servers: Servers) -> None:

@@ -19,6 +19,8 @@ from infra.local.ports import Ports
 from infra.local.processes import Process
 from infra.local.rabbitmq import RabbitMQ, User
 from tests.faults.registry import Scene, fault
+from tests.faults.stage import Stage
+from tests.system import eventually
 
 NODES = (1, 2, 3)
 NAMES = [f"node{number}@localhost" for number in NODES]
@@ -180,4 +182,10 @@ async def cluster_node_killed(scene: Scene) -> None:
         await asyncio.sleep(3)
         await asyncio.to_thread(node.start)
         await asyncio.to_thread(node.wait_ready)
-        await scene.until_ready()
+        await eventually(lambda: _whole(scene.stage), "each quorum queue has all its members again", 60)
+
+
+async def _whole(stage: Stage) -> bool:
+    """Whether any node may be lost now (as `rabbitmq-queues check_if_node_is_quorum_critical` asks)."""
+    queues = await stage.management("GET", "/api/queues/{vhost}?columns=name,type,members,online")
+    return all(set(one["members"]) == set(one["online"]) for one in queues if one.get("type") == "quorum")

@@ -27,8 +27,7 @@ from shared.telemetry import start_logging
 log = logging.getLogger(__name__)
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-MALLOC = {M_MMAP_THRESHOLD: 1 << 20, M_TRIM_THRESHOLD: 4 << 20}
-"""Bytes (mallopt(3)): larger blocks go back at once, and so does more than that at the end of the heap."""
+"""Of mallopt(3), in bytes: more that is free at the end of the heap goes back, and each larger block."""
 
 SECRETS = Path("/run/secrets")
 """Where containers find settings that are secret: a file each, named like the variable."""
@@ -151,8 +150,8 @@ def give_memory_back() -> None:
     """Have glibc return what a large message took: unasked it keeps twice the largest block it gave out."""
     with suppress(AttributeError, OSError):  # another library has other ways
         mallopt = ctypes.CDLL(None).mallopt
-        for parameter, size in MALLOC.items():
-            mallopt(parameter, size)
+        mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        mallopt(M_TRIM_THRESHOLD, 4 << 20)
 
 
 def run_process(name: str, settings: ProcessSettings, main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -166,7 +166,7 @@ async def test_make_events_prints_what_is_said(composed: Composed, url: str) -> 
         await asyncio.wait_for(until(created.json()["id"]), 60)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)  # SIGINT says nothing to what was started in the background
+            os.killpg(process.pid, signal.SIGTERM)  # SIGINT may be ignored in the background
         await process.communicate()
 
 

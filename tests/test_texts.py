@@ -20,15 +20,19 @@ TEXT = "To be, or not to be: that is the question."
 
 @pytest.fixture(scope="module")
 async def worker(system: System) -> Replica:
-    """With the processes that it counts in, which it makes with its first texts."""
-    worker = await system.start("text_worker", places="2")
+    return await system.start("text_worker", places="2")
+
+
+@pytest.fixture
+async def pids(system: System, worker: Replica) -> list[int]:
+    """The processes that the worker counts in, which it makes with its first texts."""
     await system.publish_by_hand("texts.submit_text", '{"text": "first"}', message_id="first-text")
 
-    async def counts() -> bool:
-        return bool(pool(worker))
+    async def found() -> list[int]:
+        return pool(worker)
 
-    await eventually(counts, "the worker has processes to count in")
-    return worker
+    there: list[int] = await eventually(found, "the worker has processes to count in")
+    return there
 
 
 @pytest.fixture
@@ -87,9 +91,9 @@ async def test_changes_are_told_as_they_come_until_the_end(http: httpx2.AsyncCli
 
 
 async def test_a_stream_of_changes_ends_when_its_text_is_removed(
-    http: httpx2.AsyncClient, worker: Replica
+    http: httpx2.AsyncClient, pids: list[int]
 ) -> None:
-    with frozen(pool(worker)):
+    with frozen(pids):
         address = await hand_in(http)
         async with asyncio.timeout(30), http.stream("GET", f"{address}/events") as stream:
             lines = stream.aiter_lines()
@@ -101,11 +105,11 @@ async def test_a_stream_of_changes_ends_when_its_text_is_removed(
 
 
 async def test_a_stream_of_changes_ends_with_its_gateway_which_does_not_wait_for_it(
-    system: System, worker: Replica
+    system: System, pids: list[int]
 ) -> None:
     """Whoever follows a text comes again, and is sent to another gateway."""
     gateway = await system.start("gateway", grace_seconds="30")
-    with frozen(pool(worker)):
+    with frozen(pids):
         async with system.http(gateway) as http:
             address = await hand_in(http)
             async with asyncio.timeout(15), http.stream("GET", f"{address}/events") as stream:
@@ -195,9 +199,9 @@ async def test_a_removed_text_is_gone_with_its_report(http: httpx2.AsyncClient) 
 
 
 async def test_what_waits_has_no_report_and_can_be_cancelled(
-    http: httpx2.AsyncClient, worker: Replica
+    http: httpx2.AsyncClient, pids: list[int]
 ) -> None:
-    with frozen(pool(worker)):
+    with frozen(pids):
         address = await hand_in(http)
         early = await http.get(f"{address}/report")
         running = await ended(http, address, "running")

@@ -17,6 +17,7 @@ Written by `make faults`, which runs all of this on real servers of its own; one
 `make faults ONLY=<name>`, the same moments again: `SEED=<number>`; on another RabbitMQ, in a container:
 `BROKER=4`. A load of mixed commands (tasks, waste, texts) runs through REST (awaited, 202, with keys and
 without) and through queues while something is broken. All processes run: the gateway, the services, the desk.
+What stood in for the image of RabbitMQ 4 is told in [deployment.md](deployment.md#what-was-proven-on-what).
 
 **Accepted**: answered 2xx or confirmed. **Effects**: in the stores. **Lost**: accepted and without its
 effect, an effect that no event told of, or an event of what nobody stored. **Doubled**: two effects, ids (in

@@ -88,6 +88,8 @@ class Load:
         self.unknown: Counter[str] = Counter()
         """What left the outcome open, in words."""
         self.slowest_503 = 0.0
+        """Of requests that began after `began_after`: of what was under way the outcome may be unknown."""
+        self.began_after = 0.0
         self.stopped = False
 
     def new(self, kind: Kind | None = None) -> Fact:
@@ -132,7 +134,8 @@ class Load:
             self._accept(fact)
             self._take_id(fact, answer)
         elif answer.is_server_error:
-            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
+            under_it = monotonic() - seconds > self.began_after
+            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE and under_it:
                 self.slowest_503 = max(self.slowest_503, seconds)
             self.unknown[f"{answer.status_code} {answer.text[:200]}"] += 1
         else:

@@ -74,9 +74,9 @@ async def _die_at(scene: Scene, place: str, together: int = 0) -> None:
     """`together`: so many commands come at once, that share batches."""
     for name in scene.random.sample(SERVICES, len(SERVICES)):
         bomb = scene.stage.folder / f"{name}.{place}"
+        pid = scene.stage.replicas[name].process.pid
         bomb.touch()
         await scene.load.burst(together, KINDS[name])
-        pid = scene.stage.replicas[name].process.pid
         await eventually(partial(_exploded, bomb), f"{name} died {place}", 60)
         await eventually(partial(_replaced, scene.stage.replicas[name], pid), f"{name} is started again", 20)
         scene.time(scene.until_started(name))

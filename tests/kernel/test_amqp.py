@@ -359,7 +359,7 @@ async def secured(system: System) -> AsyncIterator[str]:
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_us, to_broker = await asyncio.open_connection(inside.hostname, inside.port)
-        await asyncio.gather(_copied(reader, to_broker), _copied(to_us, writer))
+        await asyncio.gather(copied(reader, to_broker), copied(to_us, writer))
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
@@ -370,7 +370,7 @@ async def secured(system: System) -> AsyncIterator[str]:
     door.close()
 
 
-async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         while data := await reader.read(65_536):
             writer.write(data)

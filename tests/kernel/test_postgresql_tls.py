@@ -13,8 +13,8 @@ from infra.local.servers import Servers
 from shared.journal import StoreAway
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_postgresql_url import address_and_tls
+from tests.kernel.test_amqp import TLS, copied
 
-TLS = Path(__file__).parent / "tls"
 AUTHORITY = f"&sslrootcert={TLS / 'certificate.pem'}"
 MIGRATIONS = Path(__file__).parents[1] / "toy_service" / "migrations"
 ASKS_FOR_TLS = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -41,21 +41,13 @@ async def secured(plain: str) -> AsyncIterator[str]:
                 writer.write(b"S")
                 await writer.start_tls(context)
                 to_us, to_server = await asyncio.open_connection(inside.hostname, inside.port)
-                await asyncio.gather(_copied(reader, to_server), _copied(to_us, writer))
+                await asyncio.gather(copied(reader, to_server), copied(to_us, writer))
         writer.close()
 
     door = await asyncio.start_server(pass_on, "127.0.0.1", 0)
     port = door.sockets[0].getsockname()[1]
     yield plain.replace(f"@127.0.0.1:{inside.port}", f"@127.0.0.1:{port}")
     door.close()
-
-
-async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 async def use(url: str) -> None:

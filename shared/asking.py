@@ -163,6 +163,8 @@ class RequestClient:
                     raise Unavailable("The message broker cannot be reached; try again shortly.") from error
             except (AnswersLost, Unconfirmed):
                 sent = True
+            if self.publisher.blocked:
+                raise TimeoutError  # an alarm may last for hours
             async with asyncio.timeout_at(question.until):
                 await asyncio.sleep(0.05)
                 await self.link.back.wait()

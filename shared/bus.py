@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -93,7 +94,12 @@ class Publisher:
     @property
     def connected(self) -> bool:
         """Whether the broker takes what is published: not while an alarm makes it block who publishes."""
-        return self.channel is not None and not self.channel.is_closed and not self.channel.connection.blocked
+        return self.channel is not None and not self.channel.is_closed and not self.blocked
+
+    @property
+    def blocked(self) -> bool:
+        """Whether an alarm, for want of memory or disk, keeps the broker from reading: maybe for hours."""
+        return self.channel is not None and self.channel.connection.blocked
 
     @property
     def is_full(self) -> bool:
@@ -174,6 +180,7 @@ class Publisher:
             Queue.Declare(queue=self.probe_queue, exclusive=True, auto_delete=True, arguments=shortest)
         )
         channel.confirmed, channel.returned = self._confirmed, self._returned
+        connection.on_blocked = partial(self._give_up, "the broker reads nothing under its alarm")
         self.tag = 0
         self.unconfirming = await connection.channel(vital=True)
         self.channel = channel
@@ -183,10 +190,14 @@ class Publisher:
         if self.flushing:
             self.flushing.cancel()
             self.flushing = None
-        self._give_unsent_up("the connection to the broker was lost before sending")
-        sent, self.unconfirmed = self.unconfirmed, {}
-        for outgoing in sent.values():
-            self._end(outgoing, Unconfirmed("the connection to the broker was lost before it confirmed"))
+        self._give_up("the connection to the broker was lost")
+        self.unconfirmed.clear()
+
+    def _give_up(self, why: str) -> None:
+        """What has left may have been taken all the same."""
+        self._give_unsent_up(why)
+        for outgoing in self.unconfirmed.values():
+            self._end(outgoing, Unconfirmed(f"{why} before it confirmed"))
 
     def _flush(self) -> None:
         channel = self.channel
@@ -225,15 +236,8 @@ class Publisher:
                 self._end(one, BrokerAway("whoever asked has left before it was sent"))
                 continue
             try:
-                frames = published(
-                    number,
-                    one.exchange,
-                    one.routing_key,
-                    one.body,
-                    one.properties,
-                    most,
-                    mandatory=one.mandatory,
-                )
+                message = one.exchange, one.routing_key, one.body, one.properties
+                frames = published(number, *message, most, mandatory=one.mandatory)
             except Unsendable as error:
                 self._end(one, error)
                 continue
@@ -259,24 +263,9 @@ class Publisher:
         return parts
 
     def _confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
-        if multiple:
-            tags = []
-            for one in self.unconfirmed:  # in the order of their tags
-                if one > tag:
-                    break
-                tags.append(one)
-        else:
-            tags = [tag]
-        for one in tags:
+        for one in list(takewhile(tag.__ge__, self.unconfirmed)) if multiple else (tag,):
             if outgoing := self.unconfirmed.pop(one, None):
-                error = (
-                    None if taken else Undelivered("the broker has refused the message: its queue is full")
-                )
-                if outgoing.returned:
-                    error = Unroutable(
-                        f"no queue for {outgoing.routing_key!r} of exchange {outgoing.exchange!r}"
-                    )
-                self._end(outgoing, error)
+                self._end(outgoing, _outcome(outgoing, taken))
 
     def _returned(self, message: Incoming) -> None:
         """The confirmation comes behind it."""
@@ -303,6 +292,12 @@ class Publisher:
                 self.expiring = self.loop.call_later(delay, self._expire)
                 break
             self._end(outgoing, Unconfirmed(f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s"))
+
+
+def _outcome(outgoing: _Outgoing, taken: bool) -> Undelivered | None:
+    if outgoing.returned:
+        return Unroutable(f"no queue for {outgoing.routing_key!r} of exchange {outgoing.exchange!r}")
+    return None if taken else Undelivered("the broker has refused the message: its queue is full")
 
 
 def _settle(future: "asyncio.Future[Any]", error: Exception | None) -> None:

@@ -7,6 +7,7 @@ and nothing reconnects by itself (`shared/amqp/link.py` does).
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from itertools import count
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -35,8 +36,8 @@ _CAPABILITIES = (
 class Connection(asyncio.Protocol):
     """Made by `connect`. `gone` is done when it is no more, with the reason if it has one.
 
-    `blocked`: the broker reads no more of what is published here for now. `room` is clear while more waits to
-    be written than should.
+    `blocked`: the broker reads no more of what is published here for now; `on_blocked` is called then. `room`
+    is clear while more waits to be written than should.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class Connection(asyncio.Protocol):
         self.gone: asyncio.Future[AmqpError | None] = self.loop.create_future()
         self.channels: dict[int, Channel] = {}
         self.blocked = False
+        self.on_blocked: Callable[[], None] = lambda: None
         self.room = asyncio.Event()
         self.room.set()
         self.frame_max = 4096
@@ -140,6 +142,7 @@ class Connection(asyncio.Protocol):
         _, _, made = frame.unmarshal(whole)
         if isinstance(made, commands.Connection.Blocked):
             self.blocked = True
+            self.on_blocked()
         elif isinstance(made, commands.Connection.Unblocked):
             self.blocked = False
         elif isinstance(made, commands.Connection.Close):

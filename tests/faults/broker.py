@@ -177,7 +177,7 @@ async def until_whole(stage: Stage, name: str) -> None:
 
 @fault("memory-alarm")
 async def memory_alarm(scene: Scene) -> None:
-    """Memory alarm for some seconds: writes under it are answered 503 within 1 s, what waited is done then"""
+    """Memory alarm for some seconds: writes that it meets are answered 503 within 1 s, what waited is done"""
     rabbitmq = scene.stage.servers.rabbitmq
     consumer = scene.stage.replicas["task_service"].process
     try:
@@ -186,7 +186,6 @@ async def memory_alarm(scene: Scene) -> None:
             waiting = await scene.load.burst(WAITING, "task")
             assert not await scene.accountant.tasks(waiting)
             await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.00001")
-            scene.load.began_after = monotonic()
             await _refused_within_a_second(scene)
         finally:
             consumer.thaw()

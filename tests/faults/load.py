@@ -37,7 +37,7 @@ PATHS: dict[Kind, str] = {
 ANSWERS = "accountant.answers"
 """Where what is published carefully has its answers sent."""
 UNKNOWN_AT_MOST_SECONDS = 120.0
-BURST = 100
+BURST = 250
 _amounts = count(1)
 
 
@@ -88,8 +88,6 @@ class Load:
         self.unknown: Counter[str] = Counter()
         """What left the outcome open, in words."""
         self.slowest_503 = 0.0
-        """Of requests that began after `began_after`: of what was under way the outcome may be unknown."""
-        self.began_after = 0.0
         self.stopped = False
 
     def new(self, kind: Kind | None = None) -> Fact:
@@ -134,8 +132,7 @@ class Load:
             self._accept(fact)
             self._take_id(fact, answer)
         elif answer.is_server_error:
-            under_it = monotonic() - seconds > self.began_after
-            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE and under_it:
+            if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
                 self.slowest_503 = max(self.slowest_503, seconds)
             self.unknown[f"{answer.status_code} {answer.text[:200]}"] += 1
         else:
@@ -204,7 +201,7 @@ class Load:
         return facts
 
     async def send(self, facts: list[Fact]) -> None:
-        """By queue, a hundred at a time, each until it is confirmed."""
+        """By queue, so many at a time, each until it is confirmed."""
         while waiting := [fact for fact in facts if not fact.accepted]:
             with suppress(AMQPError, OSError, RuntimeError, TimeoutError):
                 async with await aio_pika.connect(self.stage.any_broker_url(), timeout=5) as connection:

@@ -11,12 +11,14 @@ from uuid import uuid4
 import aiormq
 import pytest
 import uvloop
+from pamqp import commands
+from pamqp.frame import marshal
 
 from infra.local.servers import Servers
 from shared.amqp.connection import Connection
 from shared.amqp.content import Properties, Unsendable
 from shared.amqp.link import Link, hosts
-from shared.bus import BrokerAway, Publisher, Unroutable
+from shared.bus import BrokerAway, Publisher, Unconfirmed, Unroutable
 from tests.system import System, _async, eventually
 
 
@@ -195,6 +197,24 @@ async def test_under_an_alarm_publishing_fails_at_once_and_afterwards_it_goes_on
     await asyncio.wait([stuck])
 
     await publisher.publish("", queue, b"x", properties(), mandatory=True)
+
+
+async def test_what_an_alarm_meets_unconfirmed_is_given_up_and_nothing_is_published_twice(
+    publisher: Publisher, queue: str, system: System
+) -> None:
+    connection = publisher.link.connection
+    assert connection is not None
+    sent = publisher.publish("", queue, b"x", properties(), mandatory=True)
+    publisher.loop.call_soon(connection.data_received, marshal(commands.Connection.Blocked("memory"), 0))
+    with pytest.raises(Unconfirmed, match="alarm"):
+        await sent  # it had left by then
+    with pytest.raises(BrokerAway):
+        await publisher.publish("", queue, b"x", properties(), mandatory=True)
+
+    connection.data_received(marshal(commands.Connection.Unblocked(), 0))
+    await publisher.publish("", queue, b"x", properties(), mandatory=True)
+    await publisher.drained()
+    assert await depth(system, queue) == 2
 
 
 def test_each_host_of_a_list_has_a_url_of_its_own() -> None:

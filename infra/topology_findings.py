@@ -201,6 +201,7 @@ def _of_consumers(queues: list[Queue], seen: Seen) -> Iterator[Finding]:
 
 
 def _of_prefetch(seen: Seen) -> Iterator[Finding]:
+    """RabbitMQ 4 does not tell: there `global_qos` is to be forbidden (infra/rabbitmq/rabbitmq.conf)."""
     for channel in seen.channels:
         if count := channel.get("global_prefetch_count"):
             name = f"{channel['user']}, {channel['name']}"

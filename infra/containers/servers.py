@@ -23,6 +23,7 @@ load_definitions = /etc/rabbitmq/definitions.json
 disk_free_limit.absolute = 200MB
 collect_statistics_interval = {figures_every}000
 log.console = true
+deprecated_features.permit.global_qos = false
 """
 
 

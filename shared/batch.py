@@ -19,7 +19,7 @@ from shared.handling import EVERYBODY
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
 from shared.recovery import Recovery
-from shared.starts import Starts, until_back
+from shared.starts import until_back
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Batches:
         self.journal = journal
         self.outbox = outbox
         self.recovery = recovery
-        self.starts = Starts(journal, recovery)
+        self.starts = recovery.starts
         self.unsettled = unsettled
         self.keep = keep
         self.waiting: deque[Delivery] = deque()
@@ -114,7 +114,9 @@ class Batches:
 
     async def _settle_singly(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in random.sample(deliveries, len(deliveries)):
-            if not (delivery.lost or await self.starts.is_deadly(delivery)):  # the lost does not start
+            if not delivery.lost and await self.starts.is_deadly(delivery):  # the lost does not start
+                await self.recovery.deadly(delivery)
+            else:
                 await self._settle([delivery])
 
     async def _settle(self, deliveries: Sequence[Delivery], *, known: bool = True) -> None:

@@ -57,6 +57,7 @@ class Delivery:
     actor: str
     attempt: int
     errors: list[str]
+    traceback: str
     fingerprint: bytes
     message: Any = field(default=None)
     headers_travel: bool = True
@@ -198,6 +199,7 @@ def received(raw: Incoming, handler: Handler, queue: str, own_user: str) -> Deli
         actor=str(headers.get("actor", DIRECT)).replace("\x00", ""),
         attempt=attempt if isinstance(attempt, int) else 1,
         errors=[str(error) for error in _list(headers.get("errors"))],
+        traceback=str(headers.get("traceback", "")),
         fingerprint=hashlib.blake2b(raw.body, digest_size=16).digest(),
     )
 

@@ -133,7 +133,9 @@ class Preparing:
             delivery.suspect = True
             self.suspects.append(delivery)
             return False
-        return not await self.batches.starts.is_deadly(delivery)
+        if deadly := await self.batches.starts.is_deadly(delivery):
+            await self.batches.recovery.deadly(delivery)
+        return not deadly
 
     async def _prepare(self, delivery: Delivery, place: Place) -> None:
         beat = asyncio.create_task(self._prepared(delivery, place))

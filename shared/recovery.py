@@ -10,7 +10,6 @@ import logging
 import random
 import traceback
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import Any
 
 from shared.amqp.content import Properties, Unsendable
@@ -20,19 +19,26 @@ from shared.handling import DIRECT, NotNow
 from shared.journal import Conflict, Journal, Outbox, Outcome, Settled, StoreAway
 from shared.messages import Command, Failed, Refusal
 from shared.redaction import redacted_text
+from shared.starts import Starts
 from shared.telemetry import MESSAGES
 from shared.topology import DEAD_LETTERS, delay_exchange
 
 log = logging.getLogger(__name__)
 
 Seconds = tuple[int, ...]
-COPY_SECONDS = 20.0
+Headers = dict[str, Any]
+PATIENCE_SECONDS = 1.0
+"""So long the messages behind wait for a copy to be taken."""
+MOST_BETWEEN_TRIES_SECONDS = 5.0
 NOT_NOW_SECONDS = 10
 NOTE_CHARACTERS = 200
 REASON_CHARACTERS = 2000
 """Far more than the desk groups by, which leaves out values of whatever length first."""
 LAST_ERROR_CHARACTERS = 8000
-"""An AMQP header frame holds 128 KB in all."""
+TRACEBACK_CHARACTERS = 4000
+"""The end of one attempt's."""
+TRACEBACKS_CHARACTERS = 24_000
+"""Of all attempts: an AMQP header frame holds 128 KB."""
 
 
 class Recovery:
@@ -46,6 +52,8 @@ class Recovery:
         self.publisher = publisher
         self.unsettled = unsettled
         self.delays = delays
+        self.starts = Starts(journal)
+        self.leaving: set[asyncio.Task[None]] = set()
 
     async def unfit(self, delivery: Delivery, refusal: Refusal) -> None:
         """Refuse what does not fit to whoever asked, else keep it with its reason."""
@@ -53,25 +61,21 @@ class Recovery:
             fields = delivery.identity | {"code": refusal.code, "reason": refusal.message}
             log.info("refused", extra={"fields": fields})
             send_answer(self.publisher, delivery, "Refusal", refusal.to_json())
-            await self._settle(delivery, "refused")
-        elif await self._bury(delivery, _reason(delivery, refusal.message)):
-            await self._settle(delivery, "dead")
+            self._settle(delivery, "refused")
+        else:
+            await self._see_off(delivery, DEAD_LETTERS, _reason(delivery, refusal.message))
 
     async def too_old(self, delivery: Delivery, keep: timedelta) -> None:
         """Nobody knows any more whether it was done: only a person can decide."""
         reason = f"too_old: sent more than {keep} ago"
-        refusal = Failed(f"{delivery.name} is older than the inbox remembers and lies with the dead letters.")
-        send_answer(self.publisher, delivery, "Refusal", refusal.to_json())
-        if await self._bury(delivery, _reason(delivery, reason)):
-            if delivery.handler.given_up:
-                outcome = Outcome("failed", refusal.to_json(), delivery.fingerprint)
-                await self._remember_failure(delivery, outcome, reason)
-            await self._settle(delivery, "dead")
+        failed = Failed(f"{delivery.name} is older than the inbox remembers and lies with the dead letters.")
+        kept = reason if delivery.handler.given_up else ""
+        await self._see_off(delivery, DEAD_LETTERS, _reason(delivery, reason), failed, kept)
 
     async def deadly(self, delivery: Delivery) -> None:
         """Give up what its process has died of again and again."""
-        error = RuntimeError("the process died each time that this message ran")
-        await self._give_up(delivery, error, [*delivery.errors, str(error)], str(error))
+        delivery.errors.append("the process died each time that this message ran")
+        await self._give_up(delivery, delivery.errors[-1])
 
     async def broken(self, delivery: Delivery, error: BaseException) -> None:
         """Try again later, or give up when every delay level has been used."""
@@ -79,42 +83,62 @@ class Recovery:
         note = reason[:NOTE_CHARACTERS]
         if isinstance(error, NotNow):
             log.warning("not now", extra={"fields": delivery.identity | {"reason": note}})
-            await self._try_again(delivery, NOT_NOW_SECONDS, delivery.attempt, delivery.errors, note)
+            await self._try_again(delivery, NOT_NOW_SECONDS, delivery.attempt, note)
             return
-        errors = [*delivery.errors, note]
         seconds = self.delays[delivery.attempt - 1] if delivery.attempt <= len(self.delays) else None
         fields = {"attempt": delivery.attempt, "reason": note, "again_in_seconds": seconds}
         log.error("broke", extra={"fields": delivery.identity | fields}, exc_info=error)
         if delivery.is_raw:
             return  # not acknowledged, it stays in its queue and comes again with the next connection
+        delivery.errors.append(note)
+        trace = redacted_text("".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:])
+        delivery.traceback += f"Attempt {delivery.attempt}\n{trace}\n"
         if seconds is None:
-            await self._give_up(delivery, error, errors, reason)
+            await self._give_up(delivery, reason)
         else:
-            await self._try_again(delivery, seconds, delivery.attempt + 1, errors, note)
+            await self._try_again(delivery, seconds, delivery.attempt + 1, note)
 
-    async def _try_again(
-        self, delivery: Delivery, seconds: int, attempt: int, errors: list[str], note: str
-    ) -> None:
-        headers = {"attempt": attempt, "errors": errors}
+    async def drained(self) -> None:
+        """Wait until all that did not end well has left."""
+        if self.leaving:
+            await asyncio.wait(self.leaving)
+
+    async def _try_again(self, delivery: Delivery, seconds: int, attempt: int, note: str) -> None:
         due = datetime.now(UTC) + timedelta(seconds=seconds)
-        if not await self._noted(delivery, attempt, due, note):
-            return
-        if await self._sent(delivery, delay_exchange(seconds), delivery.queue, headers):
-            await self._settle(delivery, "retried")
+        if await self._noted(delivery, attempt, due, note):
+            await self._see_off(delivery, delay_exchange(seconds), {"attempt": attempt, **_tried(delivery)})
 
-    async def _give_up(
-        self, delivery: Delivery, error: BaseException, errors: list[str], reason: str
+    async def _give_up(self, delivery: Delivery, reason: str) -> None:
+        headers = _reason(delivery, reason) | _tried(delivery)
+        last = delivery.errors[-1]
+        failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {last}")
+        kept = last if issubclass(delivery.handler.message, Command) else ""
+        await self._see_off(delivery, DEAD_LETTERS, headers, failed, kept)
+
+    async def _see_off(self, delivery: Delivery, *how: Any) -> None:
+        """What the broker takes no copy of, perhaps for hours, waits for that in hand and holds up nobody."""
+        task = asyncio.create_task(self._leave(delivery, *how), name=f"leaving {delivery.message_id}")
+        self.leaving.add(task)
+        task.add_done_callback(self.leaving.discard)
+        await asyncio.wait([task], timeout=PATIENCE_SECONDS if self.publisher.connected else 0)
+
+    async def _leave(
+        self, delivery: Delivery, to: str, headers: Headers, failed: Failed | None = None, kept: str = ""
     ) -> None:
-        last = "".join(traceback.format_exception(error))[-LAST_ERROR_CHARACTERS:]
-        headers = _reason(delivery, reason) | {"errors": errors, "traceback": redacted_text(last)}
-        if not await self._bury(delivery, headers):
+        """Go on to a delay or to the dead letters, then be acknowledged; or come again.
+
+        `failed`: what whoever asked is told. `kept`: the reason that its owner keeps, if it keeps one.
+        """
+        if not await self._sent(delivery, to, headers):
+            await self.starts.take_back(delivery)
             return
-        failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {errors[-1]}")
-        outcome = Outcome("failed", failed.to_json(), delivery.fingerprint)
-        if issubclass(delivery.handler.message, Command):
-            await self._remember_failure(delivery, outcome, errors[-1])
-        send_answer(self.publisher, delivery, "Refusal", outcome.answer)
-        await self._settle(delivery, "dead")
+        if to == DEAD_LETTERS:
+            log.warning("dead letter", extra={"fields": delivery.identity | {"reason": headers["reason"]}})
+        if failed:
+            if kept:
+                await self._remember_failure(delivery, failed, kept)
+            send_answer(self.publisher, delivery, "Refusal", failed.to_json())
+        self._settle(delivery, "dead" if to == DEAD_LETTERS else "retried")
 
     async def _noted(self, delivery: Delivery, attempt: int, due: datetime, error: str) -> bool:
         while not delivery.lost:
@@ -122,11 +146,12 @@ class Recovery:
                 await self.journal.note_attempt(delivery.key, delivery.actor, attempt, due, error)
                 return True
             except (StoreAway, Conflict):
-                await _a_moment()
+                await asyncio.sleep(random.uniform(0.1, 0.5))
         return False
 
-    async def _remember_failure(self, delivery: Delivery, outcome: Outcome, reason: str) -> None:
+    async def _remember_failure(self, delivery: Delivery, failed: Failed, reason: str) -> None:
         """In one transaction with what the handler declared for this end."""
+        outcome = Outcome("failed", failed.to_json(), delivery.fingerprint)
         settled = Settled(*delivery.key, delivery.actor, outcome)
         given_up = delivery.handler.given_up
         while not delivery.lost:
@@ -142,41 +167,30 @@ class Recovery:
                 self.outbox.send(said)
                 return
             except (Conflict, StoreAway):
-                await _a_moment()
+                await asyncio.sleep(random.uniform(0.1, 0.5))
             except Exception:
                 log.exception("giving up broke too", extra={"fields": delivery.identity})
                 given_up = None
 
-    async def _bury(self, delivery: Delivery, headers: dict[str, Any]) -> bool:
-        """Put it to the dead letters; False when it comes again instead."""
-        sent = await self._sent(delivery, DEAD_LETTERS, delivery.queue, headers)
-        if sent:
-            log.warning("dead letter", extra={"fields": delivery.identity | {"reason": headers["reason"]}})
-        return sent
-
-    async def _sent(self, delivery: Delivery, exchange: str, key: str, headers: dict[str, Any]) -> bool:
-        """Send a copy and have it confirmed; False when the original comes again instead."""
-        end = monotonic() + COPY_SECONDS
+    async def _sent(self, delivery: Delivery, exchange: str, headers: Headers) -> bool:
+        """Send a copy and have it confirmed, however long that takes; False when the original comes again."""
+        tries = 0
         while not delivery.lost:
-            if monotonic() > end:
-                self.unsettled.hand_back(delivery)  # one copy must not hold up everybody
-                return False
             try:
-                await self.publisher.publish(
-                    exchange, key, delivery.raw.body, self._copied(delivery, headers), mandatory=True
-                )
+                copy = delivery.queue, delivery.raw.body, self._copied(delivery, headers)
+                await self.publisher.publish(exchange, *copy, mandatory=True)
                 return True
             except Unsendable as error:
                 log.warning("a copy goes without its headers", extra={"fields": {"reason": str(error)}})
                 delivery.headers_travel = False
             except (Unconfirmed, Undelivered) as error:
-                log.warning(
-                    "a copy was not confirmed, trying again", extra={"fields": {"reason": str(error)}}
-                )
-                await _a_moment()
+                if (tries := tries + 1) == 1:
+                    fields = delivery.identity | {"reason": str(error)}
+                    log.warning("a copy was not confirmed, trying until it is", extra={"fields": fields})
+                await asyncio.sleep(random.uniform(0.5, 1) * min(0.2 * tries, MOST_BETWEEN_TRIES_SECONDS))
         return False
 
-    def _copied(self, delivery: Delivery, headers: dict[str, Any]) -> Properties:
+    def _copied(self, delivery: Delivery, headers: Headers) -> Properties:
         """The original's properties under this service's own user; without the broker's own `x-` headers."""
         raw = delivery.raw
         kept = {
@@ -184,7 +198,7 @@ class Recovery:
             for name, value in raw.headers.items()
             if delivery.headers_travel
             and not name.startswith("x-")
-            and name not in ("actor", "attempt", "errors")
+            and name not in ("actor", "attempt", "errors", "traceback")
         }
         if delivery.actor != DIRECT:
             kept["actor"] = delivery.actor
@@ -201,16 +215,17 @@ class Recovery:
             app_id=raw.app_id,
         )
 
-    async def _settle(self, delivery: Delivery, outcome: str) -> None:
+    def _settle(self, delivery: Delivery, outcome: str) -> None:
         MESSAGES.labels(delivery.name, outcome).inc()
         self.unsettled.acknowledge([delivery])
 
 
-def _reason(delivery: Delivery, reason: str) -> dict[str, Any]:
+def _reason(delivery: Delivery, reason: str) -> Headers:
     now = datetime.now(UTC).isoformat()
     said = {"reason": reason[:REASON_CHARACTERS], "queue": delivery.queue, "attempt": delivery.attempt}
     return {**said, "died-at": now}
 
 
-async def _a_moment() -> None:
-    await asyncio.sleep(random.uniform(0.1, 0.5))
+def _tried(delivery: Delivery) -> Headers:
+    """What became of it at each attempt so far."""
+    return {"errors": delivery.errors, "traceback": delivery.traceback[-TRACEBACKS_CHARACTERS:]}

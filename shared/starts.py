@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from shared.delivery import Delivery
 from shared.journal import Conflict, Journal, StoreAway
-from shared.recovery import Recovery
 
 log = logging.getLogger(__name__)
 
@@ -22,19 +21,16 @@ MOST = 3
 class Starts:
     """The noted starts of what was delivered again."""
 
-    def __init__(self, journal: Journal, recovery: Recovery):
+    def __init__(self, journal: Journal):
         self.journal = journal
-        self.recovery = recovery
 
     async def is_deadly(self, delivery: Delivery) -> bool:
-        """Note that what was delivered again begins to run; give up what its process dies of each time."""
+        """Note that what was delivered again begins to run; whether its process dies of it each time."""
         if not delivery.raw.redelivered or delivery.started or delivery.is_raw:
             return False
         delivery.started = True
         start = await self.count(delivery, by=1)
         log.info("delivered again", extra={"fields": delivery.identity | {"start": start}})
-        if start > MOST:
-            await self.recovery.deadly(delivery)
         return start > MOST
 
     async def take_back(self, delivery: Delivery) -> None:

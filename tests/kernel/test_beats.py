@@ -19,6 +19,7 @@ from shared.journal import Conflict, Journal
 from shared.journal_postgresql import PostgresqlJournal
 from shared.places import Place
 from shared.preparing import Preparing
+from shared.starts import Starts
 from tests.kernel.test_journal import MIGRATIONS, a_journal
 from tests.system import eventually
 from tests.toy_service.contracts import WorkOut
@@ -76,11 +77,12 @@ def delivery(channel: Channel, prepare: Any = compute_for_long) -> Delivery:
     handler = Handler(WorkOut, keep_nothing, prepare=prepare)
     raw: Any = SimpleNamespace(redelivered=True, body=b'{"text": "x"}', tag=1, correlation_id=None)
     on: Any = channel
-    return Delivery(handler, KEY[0], raw, on, KEY[1], "direct", 1, [], b"")
+    return Delivery(handler, KEY[0], raw, on, KEY[1], "direct", 1, [], "", b"")
 
 
 def preparing(journal: Journal, recovery: Any, places: int = 1) -> Preparing:
     nothing: Any = None
+    recovery.starts = Starts(journal)
     batches = Batches(journal, nothing, recovery, Unsettled(), timedelta(hours=1))
     return Preparing(places, 60, journal, batches)
 

@@ -1,11 +1,14 @@
 """Done, refused, broken: every message comes to an end that somebody can see."""
 
+import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import aio_pika
 import pytest
 
+from infra.local.servers import Servers
 from shared.contracts.desk import Fault
 from shared.messages import new_id
 from tests.amqp import Client, client
@@ -53,7 +56,9 @@ async def test_what_always_breaks_is_a_dead_letter_with_its_reason_and_the_asker
     assert headers["queue"] == "toy.mark"
     assert headers["reason"] == "RuntimeError: Told to break."
     assert headers["errors"] == ["RuntimeError: Told to break."] * 3
-    assert "Traceback" in headers["traceback"]
+    told = headers["traceback"].splitlines()
+    assert [line for line in told if line.startswith("Attempt ")] == ["Attempt 1", "Attempt 2", "Attempt 3"]
+    assert told.count("Traceback (most recent call last):") == 3
     assert await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = 'never'") == []
 
 
@@ -68,6 +73,46 @@ async def test_an_event_that_no_broker_takes_is_what_broke_its_command_and_holds
     [letter] = await ring(system, "dead_letters", "too-much")
     assert "bytes and may be 16777216" in letter["properties"]["headers"]["reason"]
     assert await system.fetch(TOY, "SELECT 1 FROM marks WHERE text = 'much'") == []
+
+
+async def test_under_an_alarm_what_breaks_waits_for_its_copy_and_holds_up_nobody(
+    system: System, servers: Servers, toy: Replica
+) -> None:
+    """The broker takes nothing then, and goes on delivering."""
+
+    async def limit(to: str) -> None:
+        await asyncio.to_thread(servers.rabbitmq.control, "set_vm_memory_high_watermark", to)
+
+    bad = {
+        "unfit-one": "{",
+        "unfit-two": "{",
+        "breaks-twice": '{"text": "under the alarm", "then": "break_twice"}',
+    }
+    good = [f"good under the alarm {number}" for number in range(20)]
+    toy.process.freeze()
+    try:
+        for name, body in bad.items():
+            await system.publish_by_hand("toy.mark", body, message_id=name)
+        for text in good:
+            await system.publish_by_hand("toy.mark", json.dumps({"text": text}), message_id=text)
+        await limit("0.00001")
+    finally:
+        toy.process.thaw()
+
+    async def marked(text: str, number: int) -> bool:
+        found = await system.fetch(TOY, f"SELECT 1 FROM marks WHERE text LIKE '{text}'")
+        return len(found) == number
+
+    try:
+        await eventually(lambda: marked("good under the alarm %", len(good)), "the good ones are done", 30)
+        assert "unfit-" not in str(await system.get_messages("dead_letters")), "nothing could have left"
+    finally:
+        await limit("0.4")
+    for name in ("unfit-one", "unfit-two"):
+        assert len(await ring(system, "dead_letters", name)) == 1
+    await eventually(lambda: marked("under the alarm", 1), "what broke is done at its third attempt")
+    again = [line for line in toy.lines() if line["event"] == "delivered again"]
+    assert [line for line in again if line["message_id"] in bad] == []
 
 
 async def test_a_secret_in_an_error_is_told_neither_by_the_operation_nor_the_answer_nor_the_log(

@@ -82,6 +82,8 @@ def _follow(desk: Desk, given: Namespace, order: dict[str, Any]) -> None:
     _show(given, order, tables.progress(order))
     if given.wait and order["failed"]:
         raise Ended(REFUSED, f"{order['failed']} failed again: they are open, with what they died of.")
+    if given.wait and order["done"] < order["total"]:
+        raise Ended(REFUSED, f"{order['done']} of {order['total']} are done.")
 
 
 def _looked_at_again(desk: Desk, order: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Letters that are at their end are removed some months later, with all that belongs to them."""
+"""Letters that are at their end are removed some months later, with all that belongs to them.
+
+What was edited stays as long as what came of it.
+"""
 
 from datetime import datetime
 
@@ -10,12 +13,14 @@ from shared.journal_sql import SqlTransaction
 AT_ONCE = 1000
 AT_THEIR_END = ("done", "refused", "discarded", "edited")
 _BEFORE = sa.bindparam("before", type_=sa.DateTime(timezone=True))
+_EDITED = letters.alias("edited")
 _GONE = (
     sa.delete(letters)
     .where(
         letters.c.id.in_(
             sa.select(letters.c.id)
             .where(letters.c.state.in_(AT_THEIR_END), letters.c.changed_at < _BEFORE)
+            .where(~sa.exists().where(_EDITED.c.edited_from == letters.c.id))
             .limit(AT_ONCE)
         )
     )

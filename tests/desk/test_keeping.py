@@ -16,6 +16,7 @@ from tests.system import System, eventually
 
 MANY = 300
 LONG_AGO = "2020-01-01T00:00:00+00:00"
+OLD = "changed_at = '2020-01-01'"
 
 
 async def test_a_letter_at_its_end_is_removed_months_later_and_an_open_one_never(
@@ -31,16 +32,43 @@ async def test_a_letter_at_its_end_is_removed_months_later_and_an_open_one_never
 
     sweeping = await system.start("desk_service", sweep_seconds="0.2")
 
-    async def is_gone() -> bool:
-        return (await http.get(f"/desk/letters/{ids[0]}")).status_code == 404
-
-    await eventually(is_gone, "the old letter is removed")
+    await eventually(lambda: _is_gone(http, ids[0]), "the old letter is removed")
     sweeping.process.end()
     assert len(await listed(http, message_id="old and open")) == 1
     assert (await whole(http, ids[1]))["state"] == "discarded"
     for table in ("deaths", "actions"):
         rows = await system.fetch("desk_service", f"SELECT 1 FROM {table} WHERE letter = $1", ids[0])
         assert rows == [], table
+
+
+async def test_what_was_edited_stays_as_long_as_what_came_of_it(
+    system: System, amqp: Client, http: httpx2.AsyncClient
+) -> None:
+    await bury(amqp, a_dead_one("first"), a_dead_one("second"), a_dead_one("other"))
+    [first], [second], [other] = [
+        await listed(http, message_id=name) for name in ("first", "second", "other")
+    ]
+    for change in (
+        f"state = 'edited', {OLD} WHERE message_id = 'first'",
+        f"edited_from = '{first['id']}' WHERE message_id = 'second'",
+        f"state = 'discarded', {OLD} WHERE message_id = 'other'",
+    ):
+        await system.fetch("desk_service", f"UPDATE letters SET {change}")
+
+    sweeping = await system.start("desk_service", sweep_seconds="0.2")
+
+    await eventually(lambda: _is_gone(http, other["id"]), "another letter of that age is removed")
+    assert (await whole(http, first["id"]))["state"] == "edited"
+    await http.post("/desk/discards", json={"letter": second["id"], "reason": "not needed"})
+    await system.fetch("desk_service", f"UPDATE letters SET {OLD} WHERE message_id = 'second'")
+
+    await eventually(lambda: _is_gone(http, second["id"]), "what came of it is removed")
+    await eventually(lambda: _is_gone(http, first["id"]), "then so is what was edited")
+    sweeping.process.end()
+
+
+async def _is_gone(http: httpx2.AsyncClient, letter: str) -> bool:
+    return (await http.get(f"/desk/letters/{letter}")).status_code == 404
 
 
 async def test_a_replay_carries_what_json_has_no_form_for_as_it_came(

@@ -110,10 +110,30 @@ async def test_whoever_answers_in_the_desks_place_is_told_in_words(
     assert (code, said in errors, "Traceback" in errors) == (3, True, False)
 
 
-async def test_a_desk_that_dies_in_the_middle_of_an_answer_is_waited_for(desk: Replica) -> None:
+def an_order(total: int = 1, **counted: int) -> str:
+    """As the desk tells it."""
     counts = dict.fromkeys(("queued", "sending", "sent", "done", "refused", "failed", "stopped"), 0)
-    order = {"id": "x", "total": 1, "rate": 50, "left_too_old": 0, "waiting_since": None, **counts}
-    under_way, done = json.dumps(order | {"queued": 1}), json.dumps(order | {"done": 1})
+    order = {"id": "x", "total": total, "rate": 50, "left_too_old": 0, "waiting_since": None}
+    return json.dumps(order | counts | counted)
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        ({"done": 1, "refused": 2}, "1 of 3 are done."),
+        ({"done": 2, "stopped": 1}, "2 of 3 are done."),
+        ({"done": 2, "failed": 1}, "1 failed again"),
+    ],
+)
+async def test_what_was_not_all_done_ends_with_1(desk: Replica, counted: dict[str, int], said: str) -> None:
+    async with stranger(over_http(an_order(3, **counted))) as url:
+        code, _, errors = await told(desk, "progress", "x", "--url", url)
+
+    assert (code, said in errors) == (1, True)
+
+
+async def test_a_desk_that_dies_in_the_middle_of_an_answer_is_waited_for(desk: Replica) -> None:
+    under_way, done = an_order(queued=1), an_order(done=1)
 
     async with stranger(over_http(under_way), over_http(under_way[:20], 100), over_http(done)) as url:
         code, output, errors = await told(desk, "replay", "x", "--url", url)

@@ -75,8 +75,8 @@ upgrade: ## containers: newer images in place of what runs, without stopping
 backup: ## containers: keep all stores at one moment: make backup TO=folder
 	$(conveyor) backup '$(TO)'
 
-restore: ## containers: have back what was kept: make restore FROM=folder
-	$(conveyor) restore '$(FROM)'
+restore: ## containers: have back what was kept, after asking: make restore FROM=folder
+	$(conveyor) restore '$(FROM)' $(if $(FORCE),--force)
 
 settings: ## make the table of all settings in docs/deployment.md
 	$(conveyor) settings

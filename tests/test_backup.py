@@ -31,6 +31,7 @@ class Engine:
         self.asked: list[str] = []
         self.project = project
         self.runs = runs
+        self.broken_off = False
         self.log = folder / "docker.log"
         self.log.touch()
         (folder / "docker").write_text(DOCKER)
@@ -40,6 +41,8 @@ class Engine:
 
     def compose(self, *words: str) -> str:
         self.asked.append(" ".join(words))
+        if words[0] == "stop" and self.broken_off:
+            raise KeyboardInterrupt
         if words[0] == "config":
             return json.dumps({"volumes": {one: {"name": f"{self.project}_{one}"} for one in VOLUMES}})
         return self.runs if words[0] == "ps" else ""
@@ -86,8 +89,32 @@ def test_a_backup_that_breaks_off_has_the_name_of_none(engine: Engine, tmp_path:
     with pytest.raises(Exception, match="returned non-zero"):
         back_up(tmp_path / "backup", engine.compose)
 
-    assert kept(tmp_path / "backup") == {"rabbitmq.tar.gz.unfinished"}
+    assert kept(tmp_path / "backup") == {f"{volume}.tar.gz.unfinished" for volume in VOLUMES}
     assert engine.asked[-1] == "start gateway"
+
+
+def test_what_was_being_stopped_when_somebody_broke_it_off_is_started_again(
+    engine: Engine, tmp_path: Path
+) -> None:
+    engine.runs, engine.broken_off = "gateway\n", True
+
+    with pytest.raises(KeyboardInterrupt):
+        back_up(tmp_path / "backup", engine.compose)
+
+    assert engine.asked[-1] == "start gateway"
+
+
+def test_a_folder_that_was_there_stays_open_to_whom_it_was_and_the_files_are_their_owners(
+    engine: Engine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "of all"
+    folder.mkdir()
+    folder.chmod(0o1777)
+
+    back_up(folder, engine.compose)
+
+    assert folder.stat().st_mode & 0o7777 == 0o1777
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
 
 
 def test_volumes_that_are_not_there_are_not_made_to_be_kept(engine: Engine, tmp_path: Path) -> None:
@@ -114,7 +141,13 @@ def refusal(*arguments: str, path: Path) -> str:
     """What a program says that ends with 1."""
     words = [sys.executable, "-m", *arguments]
     ended = subprocess.run(
-        words, cwd=ROOT, env={"PATH": str(path)}, capture_output=True, text=True, check=False
+        words,
+        cwd=ROOT,
+        env={"PATH": str(path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 1
     [said] = ended.stderr.splitlines()
@@ -122,12 +155,32 @@ def refusal(*arguments: str, path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "program", ["backup backup /tmp/x", "backup restore /tmp/x", "upgrade"], ids=lambda words: words[:9]
+    "program",
+    ["backup backup /tmp/x", "backup restore /tmp/x --force", "upgrade"],
+    ids=lambda words: words[:9],
 )
 def test_without_docker_it_is_a_sentence(tmp_path: Path, program: str) -> None:
     module, *rest = program.split()
 
     assert "there is no 'docker' here" in refusal(f"infra.containers.{module}", *rest, path=tmp_path)
+
+
+def test_nothing_is_replaced_before_somebody_agreed(tmp_path: Path) -> None:
+    said = refusal("infra.containers.backup", "restore", "/tmp/x", path=tmp_path)
+
+    assert "FORCE=1" in said
+
+
+def test_a_restore_that_breaks_off_says_that_only_a_part_is_back(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    back_up(tmp_path / "backup", engine.compose)
+    engine.project = "broken"
+
+    with pytest.raises(Exception, match="returned non-zero"):
+        restore(tmp_path / "backup", engine.compose)
+
+    assert "start nothing, run 'make restore' again" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence_before_anything_stops(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ named when all are whole. Passwords are not in there: whoever restores on anothe
 """
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from infra.containers import running
-from infra.local.passwords import private_folder
+from infra.local.passwords import write_private
 from infra.local.problems import Problem
 
 VOLUMES = ("rabbitmq", "postgresql", "mongodb", "mongodb_key", "blobs")
@@ -37,11 +38,13 @@ def back_up(folder: Path, compose: Compose) -> None:
     """Stop everything, keep each volume as a file in `folder`, start what ran."""
     names = volumes(compose)
     subprocess.run(["docker", "volume", "inspect", *names.values()], stdout=subprocess.DEVNULL, check=True)
-    private_folder(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = {volume: folder / f"{volume}.tar.gz.unfinished" for volume in names}
+    for file in unfinished.values():
+        write_private(file, "")
     ran = compose("ps", "--services").split()
-    compose("stop")
     try:
+        compose("stop")
         for volume, name in names.items():
             with unfinished[volume].open("wb") as file:
                 _in_volume(name, "tar --numeric-owner -C /data -czf - .", stdout=file)
@@ -53,17 +56,24 @@ def back_up(folder: Path, compose: Compose) -> None:
 
 
 def restore(folder: Path, compose: Compose) -> None:
-    """Remove what the volumes hold and fill them from `folder`. Everything is stopped afterwards."""
+    """Remove what the volumes hold and fill them from `folder`. Everything is stopped afterwards.
+
+    Broken off in between, it leaves stores that do not fit together, and says so.
+    """
     names = volumes(compose)
     for volume in names:
         if wrong := _why_no_archive(folder / f"{volume}.tar.gz"):
             sys.exit(f"{folder} is no backup: {volume}.tar.gz {wrong}. Nothing was changed.")
     compose("down")
     compose("create")  # the volumes, where there are none
-    for volume, name in names.items():
-        with (folder / f"{volume}.tar.gz").open("rb") as file:
-            emptied = "find /data -mindepth 1 -delete && tar --numeric-owner -C /data -xzf -"
-            _in_volume(name, emptied, stdin=file)
+    try:
+        for volume, name in names.items():
+            with (folder / f"{volume}.tar.gz").open("rb") as file:
+                emptied = "find /data -mindepth 1 -delete && tar --numeric-owner -C /data -xzf -"
+                _in_volume(name, emptied, stdin=file)
+    except BaseException:
+        print("Only a part of it is back: start nothing, run 'make restore' again.", file=sys.stderr)
+        raise
 
 
 def _why_no_archive(file: Path) -> str:
@@ -86,10 +96,20 @@ def _compose(*words: str) -> str:
     return subprocess.run(running.compose(*words), stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
+def _agreed(folder: str) -> bool:
+    if not sys.stdin.isatty():
+        sys.exit("Nobody is here to be asked: for a restore without a question say FORCE=1.")
+    return input(f"Replace what all stores hold by what is in {folder}? Type yes: ").strip() == "yes"
+
+
 if __name__ == "__main__":
-    verb, place = sys.argv[1:]
+    verb, place, *force = sys.argv[1:]
     if not place:
         sys.exit("Which folder? make backup TO=folder, make restore FROM=folder")
+    if verb == "restore" and not force and not _agreed(place):
+        sys.exit("Nothing was changed.")
+    for end in (signal.SIGTERM, signal.SIGHUP):  # what was stopped is started again, as after Ctrl-C
+        signal.signal(end, lambda *_: sys.exit("Broken off."))
     try:
         {"backup": back_up, "restore": restore}[verb](Path(place), _compose)
     except Problem as problem:

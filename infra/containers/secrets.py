@@ -157,7 +157,8 @@ def write(folder: Path, definitions_file: Path, given: dict[str, str]) -> None:
     """All of it; passwords that are there already stay. A Problem where somebody wrote it by hand."""
     if (folder / "gateway_secret").exists() and not (folder / "passwords").exists():
         raise Problem(
-            f"{folder} was not made by 'make secrets', and stays as it is: CONVEYOR_SECRETS names it."
+            f"{folder} was not made by 'make secrets', and stays as it is: CONVEYOR_SECRETS names it. "
+            "For RabbitMQ's definitions alone: CONVEYOR_SECRETS= make secrets"
         )
 
     def password(name: str) -> str:

@@ -6,13 +6,14 @@ from random import Random
 import pytest
 from pymongo import AsyncMongoClient
 
+from infra.local.system import CONVEYOR
 from tests.compose.composed import Composed, ComposedStage
 from tests.faults.accountant import Accountant
 from tests.faults.load import load
 from tests.system import eventually
 
 LEAST = 40
-OURS = ("gateway", "task_service", "waste_service", "text_worker", "desk_service")
+OURS = [service.name for service in CONVEYOR.services]
 SERVERS = ("rabbitmq", "postgresql", "mongodb", "valkey", "nginx")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -216,6 +217,13 @@ class Accountant:
         for row in rows:
             found[row["message_id"]] += row["deaths"]
         return found
+
+    async def died_besides(self, meant: Collection[str], since: datetime) -> list[str]:
+        """What else became a dead letter since then, with its reason."""
+        query = """SELECT queue, message_id, reason FROM letters
+                   WHERE first_died_at >= $1 AND NOT message_id = ANY($2) LIMIT 3"""
+        rows = await self.stage.system.fetch("desk_service", query, since, list(meant))
+        return [f"{row['queue']} {row['message_id']}: {row['reason']}"[:200] for row in rows]
 
     async def died(self, ids: Collection[str]) -> bool:
         """Whether all of them did."""

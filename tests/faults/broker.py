@@ -22,6 +22,7 @@ from tests.system import eventually
 DEADLY = 1000
 IN_FLIGHT = 2000
 WAITING = 100
+HOPELESS = 5
 OLD_ENOUGH_SECONDS = 5.0
 REJECTING = "rejecting"
 FAULTS_HEARD = "tasks.on.desk.fault"
@@ -33,14 +34,12 @@ LOADED: tuple[tuple[str, Kind], ...] = (
 """Queues in which the load lies, and of what kind it is there."""
 LIMIT = ("set_vm_memory_high_watermark",)
 IDLE = (
-    "tasks.change_task",
-    "tasks.get_task",
-    "waste.add_road",
-    "waste.list_kinds",
-    "texts.cancel_text",
-    "texts.list_texts",
+    ("tasks.change_task", "tasks.get_task"),
+    ("waste.add_road", "waste.list_kinds"),
+    ("texts.cancel_text", "texts.list_texts"),
+    (DEAD_LETTERS,),
 )
-"""Queues in which none of the load lies, so that nothing goes with them."""
+"""Queues of each service in which none of the load lies, so that nothing goes with them."""
 
 
 @fault("rabbitmq-stop")
@@ -144,7 +143,7 @@ async def queue_deleted(scene: Scene) -> None:
 @fault("consumer-cancelled")
 async def consumer_cancelled(scene: Scene) -> None:
     """Consumers of every service cancelled by the broker: their queues deleted and declared anew at once"""
-    queues = scene.random.sample(IDLE, 4)
+    queues = [scene.random.choice(of_one_service) for of_one_service in IDLE]
     for queue in queues:
         await scene.stage.management("DELETE", f"/api/queues/{{vhost}}/{queue}")
     await scene.stage.system.run_once(
@@ -177,12 +176,17 @@ async def until_whole(stage: Stage, name: str) -> None:
 
 @fault("memory-alarm")
 async def memory_alarm(scene: Scene) -> None:
-    """Memory alarm for some seconds: writes that it meets are answered 503 within 1 s, what waited is done"""
+    """Memory alarm for some seconds: writes that it meets are answered 503 within 1 s; what waited is done,
+    past messages that nobody can do
+    """
     rabbitmq = scene.stage.servers.rabbitmq
     consumer = scene.stage.replicas["task_service"].process
+    hopeless = [f"{scene.load.name}.{scene.round} hopeless {number}" for number in range(HOPELESS)]
+    scene.meant_to_die.update(hopeless)
     try:
         consumer.freeze()
         try:
+            await publish_undecodable(scene.stage, hopeless)
             waiting = await scene.load.burst(WAITING, "task")
             assert not await scene.accountant.tasks(waiting)
             await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.00001")
@@ -198,6 +202,12 @@ async def memory_alarm(scene: Scene) -> None:
         scene.notes.append(f"503 in at most {slowest:.2f} s")
     finally:
         await asyncio.to_thread(rabbitmq.control, *LIMIT, "0.4")
+    await eventually(lambda: scene.accountant.died(hopeless), "what nobody can do lies on the desk", 30)
+
+    async def none_was_slow() -> None:
+        assert scene.load.slowest_503 < 1, f"a 503 took {scene.load.slowest_503:.1f} s"
+
+    scene.afterwards.append(none_was_slow)
 
 
 async def _refused_within_a_second(scene: Scene) -> float:
@@ -224,6 +234,7 @@ async def dead_lettering_killed(scene: Scene) -> None:
     await have_queue(stage, REJECTING, RETURNS, work_queue(REJECTING).arguments)
     await stage.management("DELETE", f"/api/queues/{{vhost}}/{WITNESS}/contents")
     ids = [f"{scene.load.name}.{scene.round} deadly {number}" for number in range(DEADLY)]
+    scene.meant_to_die.update(ids)
     service = stage.replicas["task_service"].process
     service.freeze()
     await publish_undecodable(stage, ids, "tasks.create_task" if by_service else REJECTING)

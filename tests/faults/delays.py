@@ -83,6 +83,7 @@ async def delays_to_nowhere(scene: Scene) -> None:
     """Forty copies for a queue that no longer exists end in the dead letters, and hold up nobody"""
     name = f"nowhere.{scene.random.random()}"
     ids = [f"{name} {number}" for number in range(NOWHERE)]
+    scene.meant_to_die.update(ids)
     async with await aio_pika.connect(scene.stage.any_broker_url()) as connection:
         channel = await connection.channel()
         exchange = await channel.get_exchange(delay_exchange(1), ensure=False)

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import traceback
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from random import Random
 from signal import SIGKILL
@@ -94,6 +95,7 @@ async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, li
     if fault.warm_up:
         await fault.warm_up(stage)
     random, ended = Random(f"{seed} {fault.name}"), len(stage.exits)
+    since = datetime.now(UTC)
     before = {one: memory for one, memory in stage.memory().items() if one in stage.warm}
     async with load(stage, f"{fault.name}-{seed}", random.getrandbits(32), least) as running:
         scene = Scene(stage, running, accountant, random)
@@ -114,6 +116,7 @@ async def _run(fault: Fault, stage: Stage, accountant: Accountant, seed: int, li
         line.wrong.append(f"texts not done: {unfinished}")
     if wrong := await accountant.mass():
         line.wrong.append(wrong)
+    line.wrong += [f"dead letter: {one}" for one in await accountant.died_besides(scene.meant_to_die, since)]
     _weigh(line, before, stage.memory())
     line.wrong += ended_by_themselves(fault, stage.exits[ended:])
     if line.ready_seconds is not None and line.ready_seconds > READY_WITHIN_SECONDS:

@@ -19,6 +19,7 @@ TWENTY_MB = 20_000_000
 async def _among_good_ones(scene: Scene, poison: str) -> None:
     """200 good ones around one; each good one is done, and the bad one lies on the desk once."""
     good = [scene.load.new("task") for _ in range(GOOD)]
+    scene.meant_to_die.add(poison)
     async with await aio_pika.connect(scene.stage.any_broker_url()) as connection:
         channel = await connection.channel(on_return_raises=True)
         first, last = good[: GOOD // 2], good[GOOD // 2 :]
@@ -63,6 +64,7 @@ async def poison_kills(scene: Scene) -> None:
 async def desk_killed(scene: Scene) -> None:
     """The desk killed while it takes 1,000 dead letters: each lies there, and its owner knows it failed"""
     ids = [f"{scene.load.name}.{scene.round} undecodable {number}" for number in range(LETTERS)]
+    scene.meant_to_die.update(ids)
     await publish_undecodable(scene.stage, ids)
 
     async def some() -> int:

@@ -26,6 +26,8 @@ class Scene:
     notes: list[str] = field(default_factory=list)
     forgiven: set[Known] = field(default_factory=set)
     """What a fault takes away on purpose: what is lost of it is reported apart."""
+    meant_to_die: set[str] = field(default_factory=set)
+    """Message ids: whatever else becomes a dead letter lets the line fall short."""
     afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is looked at again once all is done."""
     timing: list["asyncio.Task[float]"] = field(default_factory=list)

@@ -12,7 +12,7 @@ from valkey.asyncio import Valkey
 
 from infra.local.mongodb import Client, MongoDB
 from tests.faults.registry import Scene, fault
-from tests.faults.stage import Stage
+from tests.faults.stage import GATEWAY, Stage
 from tests.system import eventually
 
 AWAY_SECONDS = 120.0
@@ -20,6 +20,8 @@ WAITING = 10_000
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 MONGODB_LIMIT = 1_000
 """Of SecantusDB. A mongod takes as many as it may have files, unless it is told otherwise."""
+AT_ONCE = 50
+"""More would wait to be taken at all."""
 ON_POSTGRESQL = ("task_service", "waste_service", "desk_service")
 
 
@@ -54,14 +56,16 @@ async def as_superuser(stage: Stage) -> AsyncIterator["asyncpg.Connection[Any]"]
 
 
 LOCK = "SELECT 1 FROM tasks WHERE id = $1 FOR UPDATE"
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY($1)"
+CUT = "SELECT usename, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY($1)"
 
 
 @fault("postgresql-cut")
 async def postgresql_cut(scene: Scene) -> None:
     """All connections to PostgreSQL cut"""
     async with as_superuser(scene.stage) as connection:
-        await connection.execute(CUT, list(ON_POSTGRESQL))
+        cut = await connection.fetch(CUT, list(ON_POSTGRESQL))
+    users = {row["usename"] for row in cut}
+    assert {"task_service", "waste_service"} <= users, f"only of {users} were there any"
 
 
 @fault("postgresql-full")
@@ -186,6 +190,7 @@ async def mongodb_cut(scene: Scene) -> None:
     with _mongodb(scene).client() as client:
         cut = await asyncio.to_thread(_cut, client)
     scene.notes.append(f"{cut} cut")
+    assert cut, "none was there"
 
 
 def _cut(client: Client) -> int:
@@ -207,16 +212,16 @@ async def mongodb_full(scene: Scene) -> None:
     """MongoDB's server at its connection limit: for three seconds nobody gets a connection"""
     mongodb = _mongodb(scene)
     held: list[Stream] = []
+    full_since = 0.0
     with mongodb.client() as client:
         client.admin.command("ping")
-        end = monotonic() + 3
-        while monotonic() < end:
+        while not full_since or monotonic() < full_since + 3:
             await asyncio.to_thread(_cut, client)
-            missing = range(MONGODB_LIMIT - len(held))
-            made = await asyncio.gather(*(_connected(mongodb.port) for _ in missing), return_exceptions=True)
+            held += await asyncio.gather(*(_connected(mongodb.port) for _ in range(AT_ONCE)))
             await asyncio.sleep(0.1)  # those of which there are too many are ended at once
-            held += [one for one in made if not isinstance(one, BaseException)]
-            held = [one for one in held if not one[0].at_eof()]
+            tried, held = len(held), [one for one in held if not one[0].at_eof()]
+            full_since = full_since or (monotonic() if len(held) < tried else 0.0)
+            assert len(held) <= MONGODB_LIMIT, "it takes more than that"
     for _, writer in held:
         writer.close()
     scene.notes.append(f"{len(held)} others")
@@ -234,12 +239,49 @@ def _mongodb(scene: Scene) -> MongoDB:
 
 @fault("valkey-gone")
 async def valkey_gone(scene: Scene) -> None:
-    """Valkey killed and started"""
-    await _restart(scene, "valkey", "kill")
+    """Valkey killed and started; no read goes back behind one before it, and soon it serves again"""
+    async with _read_through_valkey(scene):
+        await _restart(scene, "valkey", "kill")
 
 
 @fault("valkey-emptied")
 async def valkey_emptied(scene: Scene) -> None:
-    """Valkey emptied"""
-    async with Valkey.from_url(scene.stage.servers.valkey.url()) as client:
+    """Valkey emptied; no read goes back behind one before it, and it goes on serving"""
+    async with _read_through_valkey(scene), Valkey.from_url(scene.stage.servers.valkey.url()) as client:
         await client.flushall()
+
+
+@asynccontextmanager
+async def _read_through_valkey(scene: Scene) -> AsyncIterator[None]:
+    """Two gateways beside that of the load, which alone has a cache too small to reach Valkey: one writes and
+    the other reads, all the time that something is broken.
+    """
+    start, more = scene.stage.system.start, {"secret": GATEWAY["secret"], "cache_seconds": "2"}
+    writes, reads = await start("gateway", **more), await start("gateway", **more)
+    mended = asyncio.Event()
+    async with scene.stage.system.http(writes) as writing, scene.stage.system.http(reads) as reading:
+        await eventually(lambda: _is_served(writing, reading), "Valkey serves", 30)
+        looking = asyncio.create_task(_never_back(writing, reading, mended))
+        yield
+        await eventually(lambda: _is_served(writing, reading), "Valkey serves again", 10)
+        mended.set()
+        await looking
+    for replica in (writes, reads):
+        replica.process.end()
+
+
+async def _is_served(writing: httpx2.AsyncClient, reading: httpx2.AsyncClient) -> bool:
+    """Whether what one gateway has answered comes out of Valkey through the other."""
+    written = (await writing.post("/tasks", json={"title": "through Valkey"})).raise_for_status()
+    read = (await reading.get(written.headers["location"])).raise_for_status()
+    return "detail=valkey" in read.headers["cache-status"]
+
+
+async def _never_back(writing: httpx2.AsyncClient, reading: httpx2.AsyncClient, end: asyncio.Event) -> None:
+    made = (await writing.post("/tasks", json={"title": "version by version"})).raise_for_status()
+    place, seen = made.headers["location"], 1
+    while not end.is_set():
+        (await writing.patch(place, json={"description": f"after {seen}"})).raise_for_status()
+        version = (await reading.get(place)).raise_for_status().json()["version"]
+        assert version >= seen, f"version {version} was read after {seen}"
+        seen = version

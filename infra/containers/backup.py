@@ -40,8 +40,8 @@ def back_up(folder: Path, compose: Compose) -> None:
     subprocess.run(["docker", "volume", "inspect", *names.values()], stdout=subprocess.DEVNULL, check=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = {volume: folder / f"{volume}.tar.gz.unfinished" for volume in names}
-    for file in unfinished.values():
-        write_private(file, "")
+    for begun in unfinished.values():
+        write_private(begun, "")
     ran = compose("ps", "--services").split()
     try:
         compose("stop")

@@ -91,7 +91,6 @@ class Service:
         self.door = door
         self.beside = beside
         self.queues = {handler.queue(owner): handler for handler in self.handlers}
-        self.unfit = ""
 
     def main(self) -> None:
         """Run until told to stop; with `migrate` on the command line, bring the store up to date and end."""
@@ -180,11 +179,13 @@ class Service:
                 unfit = "; ".join(await differences(connection, map(queue_for, self.queues)))
         except (AmqpError, TimeoutError) as error:
             raise Unconfirmed(repr(error)) from error
-        if unfit and unfit != self.unfit:
-            log.error("waiting for a queue with other arguments", extra={"fields": {"reason": unfit}})
-        self.unfit = unfit
+        wanted = self.consumer.link.wanted
         if unfit:
+            if wanted.is_set():
+                log.error("waiting for a queue with other arguments", extra={"fields": {"reason": unfit}})
+            wanted.clear()
             raise Unconfirmed(unfit)
+        wanted.set()
         if self.health.stage == "running" and not self.consumer.link.connection:
             raise BrokerAway("nothing is consumed at the moment")
 

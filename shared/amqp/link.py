@@ -25,6 +25,7 @@ class Link:
     """One connection, named for people who look at the management page.
 
     `opened` is called with each new connection (open channels, declare, consume); `lost` when one has gone.
+    While it is not `wanted`, a lost one is not made anew.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Link:
         self.lost = lost
         self.connection: Connection | None = None
         self.back = asyncio.Event()
+        self.wanted = asyncio.Event()
+        self.wanted.set()
 
     async def keep_open(self) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled.
@@ -48,6 +51,7 @@ class Link:
         """
         delay = 0.1
         while True:
+            await self.wanted.wait()
             connection = None
             try:
                 connection = await connect(random.choice(self.urls), self.name)

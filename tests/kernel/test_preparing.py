@@ -116,8 +116,8 @@ async def send(amqp: Client, text: str, **fields: Any) -> None:
 
 
 async def marked(system: System, about: str) -> list[str]:
-    rows = await system.fetch(TOY, "SELECT text FROM marks WHERE text LIKE $1 ORDER BY text", f"{about}%")
-    return [row["text"] for row in rows]
+    rows = await system.fetch(TOY, "SELECT text FROM marks WHERE text LIKE $1", f"{about}%")
+    return sorted(row["text"] for row in rows)
 
 
 async def until_marked(system: System, texts: Sequence[str], about: str) -> None:

@@ -281,10 +281,10 @@ class Unsettled:
             self.tags[channel][unseen] = None  # what never came this far must not be acknowledged with others
         self.seen[channel] = max(tag, self.seen.get(channel, 0))
 
-    def hand_back(self, delivery: Delivery) -> None:
-        """Have it delivered again; RabbitMQ counts that, and gives up after the delivery limit."""
+    def hand_back(self, delivery: Delivery, *, requeue: bool = True) -> None:
+        """Have it delivered again, which RabbitMQ does until the delivery limit; or given up at once."""
         self.tags.get(delivery.channel, {}).pop(delivery.raw.tag, None)
-        delivery.channel.reject(delivery.raw.tag, requeue=True)
+        delivery.channel.reject(delivery.raw.tag, requeue=requeue)
 
     def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         """Acknowledge in as few frames as is right. What cannot be acknowledged comes again."""

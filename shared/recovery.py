@@ -29,7 +29,6 @@ Seconds = tuple[int, ...]
 Headers = dict[str, Any]
 PATIENCE_SECONDS = 1.0
 """So long the messages behind wait for a copy to be taken."""
-MOST_BETWEEN_TRIES_SECONDS = 5.0
 NOT_NOW_SECONDS = 10
 NOTE_CHARACTERS = 200
 REASON_CHARACTERS = 2000
@@ -100,8 +99,7 @@ class Recovery:
 
     async def drained(self) -> None:
         """Wait until all that did not end well has left."""
-        if self.leaving:
-            await asyncio.wait(self.leaving)
+        await asyncio.gather(*self.leaving, return_exceptions=True)
 
     async def _try_again(self, delivery: Delivery, seconds: int, attempt: int, note: str) -> None:
         due = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -109,11 +107,12 @@ class Recovery:
             await self._see_off(delivery, delay_exchange(seconds), {"attempt": attempt, **_tried(delivery)})
 
     async def _give_up(self, delivery: Delivery, reason: str) -> None:
-        headers = _reason(delivery, reason) | _tried(delivery)
         last = delivery.errors[-1]
         failed = Failed(f"{delivery.name} could not be done and lies with the dead letters: {last}")
         kept = last if issubclass(delivery.handler.message, Command) else ""
-        await self._see_off(delivery, DEAD_LETTERS, headers, failed, kept)
+        await self._see_off(
+            delivery, DEAD_LETTERS, _reason(delivery, reason) | _tried(delivery), failed, kept
+        )
 
     async def _see_off(self, delivery: Delivery, *how: Any) -> None:
         """What the broker takes no copy of, perhaps for hours, waits for that in hand and holds up nobody."""
@@ -173,7 +172,7 @@ class Recovery:
                 given_up = None
 
     async def _sent(self, delivery: Delivery, exchange: str, headers: Headers) -> bool:
-        """Send a copy and have it confirmed, however long that takes; False when the original comes again."""
+        """Send a copy and have it confirmed, however long that takes; False when that is left to the broker."""
         tries = 0
         while not delivery.lost:
             try:
@@ -181,13 +180,15 @@ class Recovery:
                 await self.publisher.publish(exchange, *copy, mandatory=True)
                 return True
             except Unsendable as error:
-                log.warning("a copy goes without its headers", extra={"fields": {"reason": str(error)}})
-                delivery.headers_travel = False
+                log.warning("a copy cannot be sent as it is", extra={"fields": {"reason": str(error)}})
+                if not delivery.headers_travel:  # it fits into no frame: the broker buries it
+                    self.unsettled.hand_back(delivery, requeue=False)
+                    return False
+                delivery.headers_travel, headers["traceback"] = False, ""
             except (Unconfirmed, Undelivered) as error:
                 if (tries := tries + 1) == 1:
-                    fields = delivery.identity | {"reason": str(error)}
-                    log.warning("a copy was not confirmed, trying until it is", extra={"fields": fields})
-                await asyncio.sleep(random.uniform(0.5, 1) * min(0.2 * tries, MOST_BETWEEN_TRIES_SECONDS))
+                    log.warning("a copy waits", extra={"fields": delivery.identity | {"reason": str(error)}})
+                await asyncio.sleep(random.uniform(0.5, 1) * min(0.2 * tries, NOT_NOW_SECONDS))
         return False
 
     def _copied(self, delivery: Delivery, headers: Headers) -> Properties:
@@ -221,9 +222,8 @@ class Recovery:
 
 
 def _reason(delivery: Delivery, reason: str) -> Headers:
-    now = datetime.now(UTC).isoformat()
     said = {"reason": reason[:REASON_CHARACTERS], "queue": delivery.queue, "attempt": delivery.attempt}
-    return {**said, "died-at": now}
+    return said | {"died-at": datetime.now(UTC).isoformat()}
 
 
 def _tried(delivery: Delivery) -> Headers:

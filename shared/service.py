@@ -133,9 +133,9 @@ class Service:
         self.health = Health([fit, self.broker, store])
         self.outbox = Outbox(self.journal, self.publisher, self.name)
         delays = self.settings.retry_seconds
-        self.recovery = Recovery(self.journal, self.outbox, self.publisher, unsettled, delays)
+        recovery = Recovery(self.journal, self.outbox, self.publisher, unsettled, delays)
         keep = timedelta(hours=self.settings.inbox_hours)
-        self.batches = Batches(self.journal, self.outbox, self.recovery, unsettled, keep)
+        self.batches = Batches(self.journal, self.outbox, recovery, unsettled, keep)
         self.queries = Queries(self.journal, store, self.publisher, unsettled)
         self.preparing = Preparing(self._places(), self.settings.compute_seconds, self.journal, self.batches)
 
@@ -205,7 +205,7 @@ class Service:
                 await self.consumer.cancel()
                 await self.preparing.drained()
                 await self.batches.idle.wait()
-                await self.recovery.drained()
+                await self.batches.recovery.drained()
                 await self.queries.drained()
                 await self.publisher.drained()
                 await self.outbox.clear()

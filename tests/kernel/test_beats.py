@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from infra.local.servers import Servers
+from shared import recovery as actual
+from shared.amqp.content import Properties, Unsendable
 from shared.batch import Batches
 from shared.delivery import Delivery, Unsettled
 from shared.handling import Handler, Work
@@ -33,14 +35,14 @@ class Channel:
     def __init__(self) -> None:
         self.gone = asyncio.get_running_loop().create_future()
         self.rejected: list[int] = []
+        self.given_up: list[int] = []
 
     @property
     def is_closed(self) -> bool:
         return self.gone.done()
 
     def reject(self, tag: int, *, requeue: bool) -> None:
-        assert requeue
-        self.rejected.append(tag)
+        (self.rejected if requeue else self.given_up).append(tag)
 
 
 class Recovery:
@@ -240,3 +242,30 @@ async def test_a_beat_that_computes_holds_no_connection(servers: Servers) -> Non
     command.read()
     assert await made._prepared(command, place) == "computed"
     await journal.close()
+
+
+async def test_what_fits_into_no_frame_is_left_to_the_broker_and_holds_up_nobody(journal: Journal) -> None:
+    """A broker may take small frames only: then not even the reason of a death fits into one."""
+    tried: list[dict[str, Any]] = []
+
+    async def publish(exchange: str, key: str, body: bytes, copy: Properties, *, mandatory: bool) -> None:
+        tried.append(dict(copy.headers or {}))
+        raise Unsendable("its headers do not fit into a frame")
+
+    publisher: Any = SimpleNamespace(publish=publish, connected=True, user="toy")
+    nothing: Any = None
+    recovery = actual.Recovery(journal, nothing, publisher, Unsettled(), ())
+    channel = Channel()
+    large = delivery(channel)
+    for name in ("content_type", "reply_to", "timestamp", "type", "app_id"):
+        setattr(large.raw, name, None)
+    large.raw.headers = {"large": "x"}
+
+    await asyncio.wait_for(recovery.broken(large, RuntimeError("broken")), 10)
+    await recovery.drained()
+
+    assert [("large" in one, bool(one["traceback"])) for one in tried] == [
+        (True, True),
+        (False, False),
+    ]
+    assert (channel.given_up, channel.rejected) == ([1], [])

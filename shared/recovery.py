@@ -172,7 +172,7 @@ class Recovery:
                 given_up = None
 
     async def _sent(self, delivery: Delivery, exchange: str, headers: Headers) -> bool:
-        """Send a copy and have it confirmed, however long that takes; False when that is left to the broker."""
+        """Send a copy and have it confirmed, however long that takes; False when it is left to the broker."""
         tries = 0
         while not delivery.lost:
             try:

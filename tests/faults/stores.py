@@ -266,7 +266,7 @@ async def _read_through_valkey(scene: Scene) -> AsyncIterator[None]:
         await eventually(lambda: _is_served(writing, reading), "Valkey serves again", 10)
         mended.set()
         await looking
-    for replica in (writes, reads):
+    for replica in (writes, reads):  # where it comes to an error, they end with the stage
         replica.process.end()
 
 

@@ -45,7 +45,7 @@ async def prepared(
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Servers]:
-    servers = start_test_servers(folder)
+    servers = start_test_servers(folder, figures_every=5)  # as in every other run
     try:
         yield servers
     finally:

@@ -103,7 +103,7 @@ class Asker:
         first = await self._look(query, fresh=False)
         if self._header("last-event-id") == str(first.version) and is_last(orjson.loads(first.body)):
             return Response(status_code=HTTPStatus.NO_CONTENT)  # a browser would come again for ever
-        self.http.state.deadline.reschedule(None)
+        self.http.state.deadline.lift()
         stream = changes(
             self.gateway.cache,
             address_of(query),

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import Protocol
 
@@ -26,6 +27,11 @@ READS = Counter("cache_reads_total", "Reads of single resources, by where they e
 REFUSED = Counter("cache_fills_refused_total", "Answers not kept, being older than what was known by then.")
 EVICTED = Counter("cache_evictions_total", "Entries and tombstones given up for room.", ["what"])
 BYTES = Gauge("cache_bytes", "What the cache takes in this process's memory, about.")
+
+
+@lru_cache
+def _reads(where: str) -> Counter:
+    return READS.labels(where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class Cache:
         entry, where = await self._find(address)
         if entry and not entry.is_for(caller):
             entry, where = None, "hidden"
-        READS.labels(where).inc()
+        _reads(where).inc()
         return (entry, where) if entry else None
 
     async def _find(self, address: str) -> tuple[Entry | None, str]:

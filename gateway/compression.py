@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.conditions import compressed
 
+FILES: dict[str, dict[str, str]] = {"http.response.pathsend": {}}
+"""A file comes here by its path, so that all of it can be compressed; few are large."""
 LEVEL = 5
 IN_A_THREAD_BYTES = 128 * 1024
 """Some milliseconds of work, which would keep all other requests waiting."""
@@ -34,6 +36,7 @@ class Compression:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope["extensions"] = FILES
         start: Message | None = None
 
         async def hold_head(message: Message) -> None:
@@ -46,6 +49,8 @@ class Compression:
             if start is not None:
                 held, start = start, None
                 await send(held)
+            if path := message.get("path"):
+                message = {"type": "http.response.body", "body": await asyncio.to_thread(_file, path)}
             await send(message)
 
         await self.app(scope, receive, hold_head)
@@ -92,10 +97,14 @@ async def _compressed(body: bytes) -> bytes:
     return await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
 
 
+def _file(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
 @lru_cache(64)
 def _compressed_file(path: str, tag: str) -> bytes:
     """Kept: the same few files are asked for again and again, and other content has another tag."""
-    return gzip.compress(Path(path).read_bytes(), LEVEL, mtime=0)
+    return gzip.compress(_file(path), LEVEL, mtime=0)
 
 
 @lru_cache(256)

@@ -5,9 +5,10 @@ A client that leaves ends its request, and what waits for an answer in it. The c
 
 import asyncio
 
+from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import ProblemResponse, headers_of
+from gateway.errors import ProblemResponse, defect, headers_of
 
 WATCH_AFTER_SECONDS = 0.1
 """Nearly all answers are there by then, and cost nobody a watch over their client."""
@@ -16,8 +17,8 @@ CLIENT_LEFT = 499
 
 
 class Deadline:
-    """Ends a request after `seconds`. A route whose answer goes on, such as a stream of events, lifts that:
-    `request.state.deadline.reschedule(None)`."""
+    """Ends a request after `seconds`, and with a problem whatever breaks in it. A route whose answer goes on,
+    such as a stream of events, lifts that: `request.state.deadline.lift()`."""
 
     def __init__(self, app: ASGIApp, seconds: float):
         self.app = app
@@ -42,19 +43,26 @@ class _Timed:
         self.reading = False
         self.answering = False
         self.left = False
+        self.lifted = False
         self.watch: asyncio.Task[None] | None = None
 
+    def lift(self) -> None:
+        """Let the answer take as long as it will."""
+        self.lifted = True
+        self.deadline.reschedule(None)
+
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.timer = loop.call_later(WATCH_AFTER_SECONDS, self._start_watching)
+        self.loop = asyncio.get_running_loop()
+        self.timer = self.loop.call_later(WATCH_AFTER_SECONDS, self._look_after)
+        self.scope["state"]["deadline"] = self
         try:
-            async with asyncio.timeout(self.seconds) as self.deadline:
-                self.scope["state"]["deadline"] = self.deadline
+            async with asyncio.timeout(None) as self.deadline:
                 await self.app(self.scope, self._take, self._answer)
-        except TimeoutError:
+        except Exception as error:
+            problem = await self._problem_of(error)
             if self.answering and not self.left:
                 raise  # the server breaks the connection off, which is all that can still be said
-            await self._say()
+            await problem(self.scope, self.receive, self.send)
         finally:
             self.timer.cancel()
             if self.watch:
@@ -70,29 +78,32 @@ class _Timed:
         self.answering = True
         await self.send(message)
 
+    def _look_after(self) -> None:
+        """Only here does its time begin to count: most are over by now."""
+        if not self.lifted:
+            self.deadline.reschedule(self.loop.time() + self.seconds - WATCH_AFTER_SECONDS)
+        self._start_watching()
+
     def _start_watching(self) -> None:
-        loop = asyncio.get_running_loop()
         if self.reading:  # who reads hears of it as well
-            self.timer = loop.call_later(WATCH_AFTER_SECONDS, self._start_watching)
+            self.timer = self.loop.call_later(WATCH_AFTER_SECONDS, self._start_watching)
         else:
-            self.watch = loop.create_task(self._until_left(), name="watching a client")
+            self.watch = self.loop.create_task(self._until_left(), name="watching a client")
 
     async def _until_left(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
         self.left = True
         if not self.deadline.expired():
-            self.deadline.reschedule(asyncio.get_running_loop().time())
+            self.deadline.reschedule(self.loop.time())
 
-    async def _say(self) -> None:
+    async def _problem_of(self, error: Exception) -> Response:
+        if not self.deadline.expired():
+            return await defect(Request(self.scope), error)
         if self.left:
-            await self.send({"type": "http.response.start", "status": CLIENT_LEFT, "headers": []})
-            await self.send({"type": "http.response.body", "body": b""})
-            return
+            return Response(status_code=CLIENT_LEFT)
         if self.reading:
             detail = f"The request was not there whole after {self.seconds:g} s."
-            problem = ProblemResponse(408, "request_too_slow", detail, headers={"connection": "close"})
-        else:
-            detail = f"No answer after {self.seconds:g} s. A command may be done: repeat it with its key."
-            problem = ProblemResponse(504, "no_answer", detail, headers=headers_of(self.scope))
-        await problem(self.scope, self.receive, self.send)
+            return ProblemResponse(408, "request_too_slow", detail, headers={"connection": "close"})
+        detail = f"No answer after {self.seconds:g} s. A command may be done: repeat it with its key."
+        return ProblemResponse(504, "no_answer", detail, headers=headers_of(self.scope))

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -56,20 +56,27 @@ class Limits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        async with AsyncExitStack() as held:
-            try:
-                self._check_url(scope)
-                headers = self._checked_headers(scope)
-                if scope["method"] in WITHOUT_BODY:
-                    take = receive
-                else:
-                    most = self.larger.get(scope["path"], self.settings.body_bytes)
-                    take = once(await self._taken(headers, receive, most, held), receive)
-            except Refusal as refusal:
-                problem = ProblemResponse(status_of(refusal.code), refusal.code, refusal.message)
-                await problem(scope, receive, send)
-                return
-            await self.app(scope, take, send)
+        most = self.larger.get(scope["path"])
+        if most is None:
+            await self._let_in(scope, receive, send, self.settings.body_bytes, None)
+        else:
+            async with AsyncExitStack() as held:
+                await self._let_in(scope, receive, send, most, held)
+
+    async def _let_in(
+        self, scope: Scope, receive: Receive, send: Send, most: int, held: AsyncExitStack | None
+    ) -> None:
+        try:
+            self._check_url(scope)
+            headers = self._checked_headers(scope)
+            take = receive
+            if scope["method"] not in WITHOUT_BODY:
+                take = once(await self._taken(headers, receive, most, held), receive)
+        except Refusal as refusal:
+            problem = ProblemResponse(status_of(refusal.code), refusal.code, refusal.message)
+            await problem(scope, receive, send)
+            return
+        await self.app(scope, take, send)
 
     def _check_url(self, scope: Scope) -> None:
         query: bytes = scope["query_string"]
@@ -82,8 +89,6 @@ class Limits:
             _require_text(unquote_to_bytes(scope["raw_path"]), "path")
         if not query:
             return
-        if not query.isascii():  # curl and others send what a person typed
-            query = scope["query_string"] = quote(query, safe="%&=+;,/?:@!$'()*~").encode()
         if b"%" in query:
             _require_text(unquote_to_bytes(query), "query")
         if query.count(b"&") >= self.settings.list_items:
@@ -106,7 +111,7 @@ class Limits:
         return dict(reversed(headers))
 
     async def _taken(
-        self, headers: dict[bytes, bytes], receive: Receive, most: int, held: AsyncExitStack
+        self, headers: dict[bytes, bytes], receive: Receive, most: int, held: AsyncExitStack | None
     ) -> bytes:
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > most:
@@ -120,7 +125,7 @@ class Limits:
             self.check_json(body)
         return body
 
-    async def _read(self, receive: Receive, most: int, held: AsyncExitStack) -> bytes:
+    async def _read(self, receive: Receive, most: int, held: AsyncExitStack | None) -> bytes:
         chunks, taken, more, has_room = [], 0, True, False
         while more:
             message = await receive()
@@ -130,7 +135,7 @@ class Limits:
             taken += len(chunks[-1])
             more = message.get("more_body", False)
             if taken > most or (taken > self.settings.body_bytes and not has_room):
-                has_room = taken <= most and await self._made_room(held)
+                has_room = held is not None and taken <= most and await self._made_room(held)
                 if not has_room:
                     if more:
                         await _pour_away(receive)

@@ -3,7 +3,6 @@
 import asyncio
 
 from fastapi import FastAPI
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -27,7 +26,8 @@ from shared.asking import RequestClient
 from shared.blobs import Blobs
 from shared.bus import Publisher
 from shared.health import Dependency, Health
-from shared.process import end, http_door, run_process, settings_or_exit, until_stopped
+from shared.http.door import http_door
+from shared.process import end, run_process, settings_or_exit, until_stopped
 
 ABOUT = "Commands and queries of Conveyor. Each becomes a message; its owner answers."
 ROUTERS = (tasks.router, waste.router, texts.router, operation_routes.router)
@@ -61,8 +61,7 @@ def behind_checks(app: FastAPI, settings: GatewaySettings) -> ASGIApp:
     door = Methods(door, app.routes)
     door = Limits(door, settings=settings, larger={"/texts": settings.text_body_bytes})
     door = Deadline(door, seconds=settings.request_seconds)
-    door = HttpMetrics(door)
-    return ServerErrorMiddleware(door, handler=errors.defect)
+    return HttpMetrics(door)
 
 
 async def run(settings: GatewaySettings) -> None:

@@ -18,7 +18,7 @@ class Methods:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope["method"] = "GET"
-            send = _without_body(send)
+            send = _to_head(scope, send)
         if (
             scope["type"] == "http"
             and scope["method"] == "OPTIONS"
@@ -44,8 +44,9 @@ def _is_routed(scope: Scope, method: str, routes: Sequence[BaseRoute]) -> bool:
     return any(route.matches(asked)[0] is Match.FULL for route in routes)
 
 
-def _without_body(send: Send) -> Send:
+def _to_head(scope: Scope, send: Send) -> Send:
     async def send_head(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+        scope["method"] = "HEAD"  # by which the server sends no body
+        await send(message)
 
     return send_head

@@ -1,7 +1,7 @@
 """The cache level that gateway replicas share, in Valkey: a help, never a witness.
 
 Each replica guards itself by what it was told (gateway/cache.py), so Valkey may be away, slow, emptied, or
-back with what it had: reads then go to the owners. Writes of one loop turn leave together, unawaited.
+back with what it had: reads then go to the owners. Writes of a moment leave together, unawaited.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ PREFIX = "conveyor:2:"
 PATIENCE = 0.2
 """Seconds; an owner answers faster than a Valkey that takes longer."""
 PROBE_SECONDS = 2.0
+GATHERING_SECONDS = 0.005
+"""A call costs this process more than all that goes with it."""
 
 PUT = """
 local time = redis.call('TIME')
@@ -91,6 +93,7 @@ class ValkeyLevel:
 
     async def _write(self) -> None:
         while self.waiting:
+            await asyncio.sleep(GATHERING_SECONDS)
             waiting, self.waiting = self.waiting, {}
             keys = [self.prefix + address for address in waiting]
             arguments = [part for what in waiting.values() for part in self._arguments(what)]

@@ -1,4 +1,4 @@
-"""What every process of the system has: settings, an HTTP door, and an end that is clean.
+"""What every process of the system has: settings, and an end that is clean.
 
 SIGTERM or SIGINT: the process finishes what it has in hand, within its grace time, and exits 0. A second one
 ends it at once.
@@ -6,19 +6,17 @@ ends it at once.
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -88,42 +86,6 @@ def settings_or_exit(form: type[Settings]) -> Settings:
         sys.exit(f"The settings {form.model_config['env_prefix']}… are wrong: {error}.")
 
 
-@asynccontextmanager
-async def http_door(
-    app: Callable[..., Awaitable[Any]],
-    host: str,
-    port: int,
-    *,
-    first: Callable[[], Awaitable[None]] | None = None,
-    grace_seconds: float = 2,
-) -> AsyncIterator[None]:
-    """Serve an ASGI application from this process's own loop, by Granian, which would share a taken port.
-
-    It listens when `first` is done. At the end it listens no more, and what came in before is answered,
-    within the grace time.
-    """
-    try:
-        with socket.create_server((host, port)):
-            pass
-    except OSError as error:
-        sys.exit(f"Cannot listen on {host}:{port}: {error.strerror}. Give another …_HTTP_PORT.")
-    server = Server(
-        app, address=host, port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False
-    )
-
-    async def serve() -> None:
-        if first:
-            await first()
-        await server.serve()
-
-    serving = asyncio.create_task(serve(), name="http")
-    try:
-        yield
-    finally:
-        server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait([serving], timeout=grace_seconds)
-
-
 async def until_stopped(*tasks: "asyncio.Task[Any]") -> None:
     """Wait for SIGTERM or SIGINT. A task that ends by itself is a defect: its error ends the process."""
     stopping = asyncio.Event()
@@ -154,10 +116,20 @@ def give_memory_back() -> None:
         mallopt(M_TRIM_THRESHOLD, 4 << 20)
 
 
+def collect_seldom() -> None:
+    """Have the cycle collector leave alone what was there at the start, and look at the rest seldom.
+
+    It looks whenever so many objects more are alive, which a batch's are at once; they go by themselves.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 100)
+
+
 def run_process(name: str, settings: ProcessSettings, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a process's main coroutine to its end."""
     give_memory_back()
     start_logging(name, settings.log_format, settings.log_level)
     log.info("starting", extra={"fields": {"pid": os.getpid()}})
+    collect_seldom()
     uvloop.run(main())
     log.info("stopped")

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -24,10 +24,11 @@ from shared.consuming import Consumer
 from shared.delivery import Unsettled, received
 from shared.handling import Handler, handlers_in
 from shared.health import Dependency, Health
+from shared.http.door import App, http_door
 from shared.journal import Journal, Outbox, StoreAway, keep_doing
 from shared.messages import Command
 from shared.preparing import Preparing
-from shared.process import ProcessSettings, end, http_door, run_process, until_stopped
+from shared.process import ProcessSettings, end, run_process, until_stopped
 from shared.querying import Queries
 from shared.recovery import Recovery
 from shared.topology import DELAYS_SECONDS, differences, queue_for
@@ -36,8 +37,6 @@ log = logging.getLogger(__name__)
 
 PURGE_EVERY = 60.0
 QUEUES_EVERY = 5.0
-Door = Callable[..., Awaitable[Any]]
-"""An ASGI application."""
 
 
 class ServiceSettings(ProcessSettings):
@@ -74,7 +73,7 @@ class Service:
         handlers: Sequence[ModuleType],
         *,
         blobs: Any = None,
-        door: Callable[[Door], Door] | None = None,
+        door: Callable[[App], App] | None = None,
         beside: Callable[[Publisher], Coroutine[Any, Any, None]] | None = None,
     ):
         """`owner` is what the service's queues begin with, e.g. `tasks` for task_service.
@@ -113,7 +112,7 @@ class Service:
             asyncio.create_task(self.publisher.link.keep_open(), name="publishing"),
             *(asyncio.create_task(one.keep_probing(), name=one.name) for one in self.health.dependencies),
         ]
-        app: Door = self.door(self.consumer.app) if self.door else self.consumer.app
+        app: App = self.door(self.consumer.app) if self.door else self.consumer.app
         async with http_door(app, self.settings.http_host, self.settings.http_port):
             working = asyncio.create_task(self._work(), name="working")
             try:

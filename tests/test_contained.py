@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from docker.errors import NotFound  # type: ignore[import-untyped]
 
-from infra.containers.contained import Containers, check, lines
+from infra.containers.contained import Containers, check
 from infra.containers.servers import ContainedRabbitMQ
 from infra.local.problems import Problem
 from infra.local.rabbitmq import User
@@ -47,10 +47,6 @@ def test_a_network_goes_after_those_that_are_in_it_and_what_is_gone_is_passed_ov
     containers.remove()
 
     assert removed == ["container", "network"]
-
-
-def test_a_log_that_comes_in_pieces_is_read_by_lines() -> None:
-    assert [*lines([b"on", b"e\ntwo\n", b"", b"thr", b"ee"])] == [b"one\n", b"two\n", b"three"]
 
 
 def test_figures_are_collected_as_often_as_was_asked_for(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from benchmarks.comparing import Found, Round, in_turn
 from benchmarks.environments import versions_of
 from benchmarks.footprint.sides import TASK, Costs, costs_of
 from benchmarks.load import load
-from benchmarks.tasks.contenders import at_granian, make_table
+from benchmarks.tasks.contenders import contender, make_table
 from infra.local.processes import Process
 
 CONNECTIONS = (64, 1)
@@ -72,7 +72,7 @@ async def compare(bench: Bench) -> Found:
     }
     await make_table(bench)
     settings = {"DATABASE_URL": bench.system.database_url("task_service")}
-    async with at_granian(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as served:
+    async with contender(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as served:
         theirs = Side("the monolith", served.url, {"the monolith": served.process})
         for connections in CONNECTIONS:
             for side in (ours, theirs):

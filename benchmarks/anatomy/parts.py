@@ -10,7 +10,7 @@ from collections.abc import Iterable
 SERVER, OTHER = "HTTP server and event loop", "other"
 _FILES = {
     "AMQP": r"shared/amqp/|shared/(bus|consuming|topology)\.py|/pamqp/",
-    SERVER: r"/uvloop/|/granian/|shared/process\.py",
+    SERVER: r"/uvloop/|/uvicorn/|shared/http/|shared/process\.py",
     "gateway: checks and routing": (
         r"gateway/(lean|limits|deadline|methods|compression|conditions|errors|parameters|preferences|gateway"
         r"|operations|reading|streaming|routes/\w+)\.py|/starlette/|/fastapi/"

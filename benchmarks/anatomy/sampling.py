@@ -19,7 +19,7 @@ A_SECOND = 200
 GRACE_SECONDS = 20.0
 START_SECONDS = 1.0
 """The load lasts so much longer than the sampling, which begins a little later."""
-THREADS = "the HTTP server's own threads"
+THREADS = "threads that run no Python"
 Shares = dict[str, float]
 
 

@@ -12,7 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.cpu import cpu_seconds
 from benchmarks.footprint.usage import bytes_written, memory_mb
 from benchmarks.load import load
-from benchmarks.tasks.contenders import at_granian
+from benchmarks.tasks.contenders import contender
 from infra.local.processes import Process
 from infra.local.system import CONVEYOR
 from tests.system import Replica
@@ -79,7 +79,7 @@ async def _load_the_others(bench: Bench, gateway: Replica) -> None:
 async def see_the_monolith(bench: Bench, seconds: float) -> Seen:
     settings = {"DATABASE_URL": bench.system.database_url("task_service")}
     began = perf_counter()
-    async with at_granian(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as served:
+    async with contender(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as served:
         async with httpx2.AsyncClient() as client:
             (await client.post(f"{served.url}/tasks", json={"title": "Buy milk"})).raise_for_status()
         ready = perf_counter() - began

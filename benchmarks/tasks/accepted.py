@@ -6,7 +6,7 @@ from benchmarks.bench import Bench
 from benchmarks.comparing import Comparison, Found, Goal, Round, in_turn
 from benchmarks.environments import versions_of
 from benchmarks.load import load
-from benchmarks.tasks.contenders import PEER, at_granian
+from benchmarks.tasks.contenders import PEER, contender
 
 CONNECTIONS = 64
 SECONDS, FEW_SECONDS = 5.0, 1.0
@@ -20,7 +20,7 @@ async def compare(bench: Bench) -> Found:
         await load(f"{ours}/tasks", 4, FEW_SECONDS, LOAD, bench.folder)
         return Found([], NOTES.read_text())
     settings = {"BROKER_URL": bench.system.broker_url("operator")}
-    async with at_granian(bench, "benchmarks.tasks.bare:app", workers=1, settings=settings) as theirs:
+    async with contender(bench, "benchmarks.tasks.bare:app", workers=1, settings=settings) as theirs:
         rounds = {"Conveyor": _measuring(bench, ours), "aio-pika": _measuring(bench, theirs.url)}
         for warm_up in rounds.values():
             await warm_up()

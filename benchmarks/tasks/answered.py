@@ -7,7 +7,7 @@ from benchmarks.bench import Bench
 from benchmarks.comparing import Comparison, Found, Goal, Round, in_turn
 from benchmarks.environments import versions_of
 from benchmarks.load import load
-from benchmarks.tasks.contenders import PEER, at_granian, make_table
+from benchmarks.tasks.contenders import PEER, contender, make_table
 
 SECONDS, FEW_SECONDS = 5.0, 1.0
 LOAD = {"BODY": '{"title": "Buy milk"}'}
@@ -24,7 +24,7 @@ async def compare(bench: Bench) -> Found:
         return Found([], NOTES.read_text())
     await make_table(bench)
     settings = {"DATABASE_URL": bench.system.database_url("task_service")}
-    async with at_granian(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as theirs:
+    async with contender(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as theirs:
         urls = {"Conveyor": f"{ours}/tasks", "the monolith": f"{theirs.url}/tasks"}
         rows = [await _row(bench, urls, connections) for connections in (*AT, 1)]
     return Found(rows, f"{NOTES.read_text()}\nThe monolith: {versions_of(PEER)}.\n")

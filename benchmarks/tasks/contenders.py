@@ -1,4 +1,4 @@
-"""FastAPI applications of the peers' environment, served by Granian, the faster of its usual servers."""
+"""FastAPI applications of the peers' environment, each served by the faster of its usual servers."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +14,11 @@ from infra.local.processes import Process
 from tests.system import eventually
 
 PEER = "monolith"
+SERVERS = {
+    "uvicorn": ("--http=httptools", "--ws=none", "--no-access-log", "--log-level=warning"),
+    "granian": ("--interface=asgi", "--no-ws"),
+}
+"""By name, how they are told to be fast."""
 
 
 async def make_table(bench: Bench, contender: str = PEER) -> None:
@@ -33,14 +38,14 @@ class Served:
 
 
 @asynccontextmanager
-async def at_granian(
-    bench: Bench, app: str, *, workers: int, settings: Mapping[str, str]
+async def contender(
+    bench: Bench, app: str, *, workers: int, settings: Mapping[str, str], server: str = "uvicorn"
 ) -> AsyncIterator[Served]:
-    """The application while it runs."""
+    """The application while it runs, by `uvicorn` or `granian`."""
     port = bench.servers.ports.choose_any()
-    served = ["--interface=asgi", "--host=127.0.0.1", f"--port={port}", "--loop=uvloop", "--no-ws"]
-    command = [python_of(PEER), "-m", "granian", *served, f"--workers={workers}", app]
-    process = program("granian", command, settings, bench.folder)
+    place = ["--host=127.0.0.1", f"--port={port}", "--loop=uvloop", f"--workers={workers}"]
+    command = [python_of(PEER), "-m", server, *SERVERS[server], *place, app]
+    process = program(server, command, settings, bench.folder)
     process.start()
 
     async def answers() -> bool:

@@ -10,7 +10,7 @@ from benchmarks.bench import Bench
 from benchmarks.comparing import Comparison, Found, Goal, Round, in_turn
 from benchmarks.environments import versions_of
 from benchmarks.load import load
-from benchmarks.tasks.contenders import PEER, at_granian, make_table
+from benchmarks.tasks.contenders import PEER, contender, make_table
 
 CONNECTIONS = 64
 SECONDS, FEW_SECONDS = 4.0, 1.0
@@ -28,16 +28,17 @@ async def compare(bench: Bench) -> Found:
         await load(f"{gateway}{place}", 4, FEW_SECONDS, {}, bench.folder)
         return Found([], NOTES.read_text())
     await _give_to_the_monolith(bench)
-    constant = {"TASK": created.text}
-    database = {"DATABASE_URL": bench.system.database_url("task_service")}
     async with AsyncExitStack() as stack:
-        contenders = (("constant", 1, constant), ("monolith", 2, database))
-        served = [
-            await stack.enter_async_context(
-                at_granian(bench, f"benchmarks.tasks.{module}:app", workers=workers, settings=settings)
-            )
-            for module, workers, settings in contenders
-        ]
+        constant = contender(
+            bench,
+            "benchmarks.tasks.constant:app",
+            workers=1,
+            settings={"TASK": created.text},
+            server="granian",
+        )
+        database = {"DATABASE_URL": bench.system.database_url("task_service")}
+        monolith = contender(bench, "benchmarks.tasks.monolith:app", workers=2, settings=database)
+        served = [await stack.enter_async_context(one) for one in (constant, monolith)]
         urls = [gateway, *(one.url for one in served)]
         rows = await _rows(bench, dict(zip(("Conveyor", *GOALS), urls, strict=True)), place)
     return Found(rows, f"{NOTES.read_text()}\nThe others: {versions_of(PEER)}.\n")

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
-from starlette.types import Receive, Scope, Send
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.deadline import CLIENT_LEFT, Deadline
 from infra.local.ports import Ports
-from shared.process import http_door
+from shared.http.door import http_door
 from tests.system import eventually
 
 App = Callable[[Scope, Receive, Send], "asyncio.Future[None]"]
@@ -39,7 +40,7 @@ class Slow:
             self.begun = True
             scope["state"]["answer_headers"] = {"idempotency-key": '"k"'}
             if self.lifted:
-                scope["state"]["deadline"].reschedule(None)
+                scope["state"]["deadline"].lift()
             await self.go_on.wait()
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"done"})
@@ -50,7 +51,7 @@ class Slow:
 
 
 @asynccontextmanager
-async def serving(app: Slow, seconds: float, statuses: list[int]) -> AsyncIterator[int]:
+async def serving(app: ASGIApp, seconds: float, statuses: list[int]) -> AsyncIterator[int]:
     deadline = Deadline(app, seconds=seconds)
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,3 +145,15 @@ async def test_a_client_that_stays_is_answered_after_any_number_of_watches() -> 
         )
 
     assert {answer.text for answer in answers} == {"done"}
+
+
+async def test_whatever_breaks_is_a_problem(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        raise ValueError("a defect")
+
+    async with serving(broken, 5, []) as port, httpx2.AsyncClient() as http:
+        answer = await http.post(f"http://127.0.0.1:{port}/", content=b"x")
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "defect")
+    assert "a defect in the gateway" in caplog.text

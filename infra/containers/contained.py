@@ -5,7 +5,7 @@ Podman runs them, too: DOCKER_HOST names its socket.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -90,7 +90,7 @@ class ContainedProcess:
         else:
             self._made.start()
         said = self._made.logs(stream=True, follow=True, since=began)
-        self.log.follow(lines(said))
+        self.log.follow(said)
 
     def _make(self) -> Container:
         try:
@@ -155,13 +155,3 @@ class ContainedProcess:
         code, said = self.made.exec_run(list(words))
         if code:
             raise Problem(f"'{' '.join(words)}' failed: {said.decode(errors='replace')[-300:]}")
-
-
-def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """What comes in pieces, by lines."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line + b"\n" for line in whole)
-    if rest:
-        yield rest

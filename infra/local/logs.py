@@ -5,7 +5,7 @@ import json
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -23,11 +23,11 @@ class Log:
         self.echo: Echo | None = None
         self._largest_bytes = largest_bytes
         self._copying: threading.Thread | None = None
-        self._last: deque[str] = deque(maxlen=KEPT_LINES)
+        self._last: deque[bytes] = deque(maxlen=KEPT_LINES)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def follow(self, output: Iterable[bytes]) -> None:
-        """Copy the lines of `output` until it ends, in a thread of its own."""
+        """Copy what `output` brings, in pieces of any size, until it ends, in a thread of its own."""
         self._last = deque(maxlen=KEPT_LINES)
         self._copying = threading.Thread(target=self._copy, args=(output, self._last), daemon=True)
         self._copying.start()
@@ -37,28 +37,49 @@ class Log:
         if self._copying is not None:
             self._copying.join(2)
 
-    def _copy(self, output: Iterable[bytes], last: deque[str]) -> None:
+    def _copy(self, output: Iterable[bytes], last: deque[bytes]) -> None:
         file: IO[bytes] = self.path.open("ab", buffering=0)
-        for line in output:
+        for lines in _whole_lines(output):
             with contextlib.suppress(OSError):  # a full disk must not stop the process that writes
-                file = self._write(file, line)
-            text = line.decode(errors="replace").rstrip("\n")
-            last.append(text)
+                file = self._write(file, lines)
+            each = lines.removesuffix(b"\n").split(b"\n")
+            last.extend(each)
             if self.echo is not None:
-                self.echo(text)
+                for line in each:
+                    self.echo(_text(line))
         file.close()
 
-    def _write(self, file: IO[bytes], line: bytes) -> IO[bytes]:
-        if file.tell() + len(line) > self._largest_bytes:
+    def _write(self, file: IO[bytes], lines: bytes) -> IO[bytes]:
+        while len(lines) > (room := self._largest_bytes - file.tell()):
+            fitting = lines.rfind(b"\n", 0, max(room, 0)) + 1
+            if not fitting and not file.tell():  # a line that is longer than a file
+                fitting = lines.find(b"\n") + 1 or len(lines)
+            file.write(lines[:fitting])
+            lines = lines[fitting:]
             file.close()
             self.path.replace(self.path.with_name(self.path.name + ".1"))
             file = self.path.open("ab", buffering=0)
-        file.write(line)
+        file.write(lines)
         return file
 
     def last_lines(self, count: int) -> list[str]:
         """The last lines of the process that was started last, the oldest first; 50 are kept."""
-        return list(self._last.copy())[-count:]
+        return [_text(line) for line in list(self._last.copy())[-count:]]
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")
+
+
+def _whole_lines(output: Iterable[bytes]) -> Iterator[bytes]:
+    """All lines that are there already together: a line at a time costs as much as writing it does."""
+    rest = b""
+    for piece in output:
+        whole, end, rest = (rest + piece).rpartition(b"\n")
+        if end:
+            yield whole + end
+    if rest:
+        yield rest
 
 
 def readable(line: str) -> str:

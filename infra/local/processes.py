@@ -5,6 +5,7 @@ time: a pid that was given to another process meanwhile is never signalled.
 """
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 from infra.local.logs import Log
 
@@ -47,8 +49,8 @@ class Process:
         """Start it; what it writes goes to its log."""
         self._child = _starter.submit(self._launch).result()
         self.started_at = time.time()
-        assert self._child.stdout is not None
-        self.log.follow(self._child.stdout)
+        output = cast(io.BufferedReader, self._child.stdout)
+        self.log.follow(iter(output.read1, b""))
 
     def _launch(self) -> subprocess.Popen[bytes]:
         launcher = [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), str(int(self.end_signal))]

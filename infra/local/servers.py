@@ -82,10 +82,13 @@ def kinds() -> Kinds:
     )
 
 
-def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] | None = None) -> Servers:
+def start_test_servers(
+    directory: Path, broker: Callable[..., RabbitMQ] | None = None, *, figures_every: int = 1
+) -> Servers:
     """Start the servers with their data in `directory` and wait until they answer; about five seconds.
 
-    `broker` makes a RabbitMQ of another kind than the system's.
+    `broker` makes a RabbitMQ of another kind than the system's. `figures_every` is in seconds; tests wait for
+    figures.
     """
     ports = Ports()
     names = [service.name for service in CONVEYOR.services]
@@ -99,7 +102,7 @@ def start_test_servers(directory: Path, broker: Callable[..., RabbitMQ] | None =
         distribution_port=ports.choose_any(),
         epmd_port=ports.choose_any(),
         users=users,
-        figures_every=1,
+        figures_every=figures_every,
     )
     valkey = kind.valkey(directory / "valkey", ports.choose_any(), "valkey")
     documents = _mongodb(directory / "mongodb", ports)

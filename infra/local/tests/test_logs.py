@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.logs import readable
+from infra.local.logs import Log, readable
 
 ROOT = Path(__file__).parents[3]
 LINE = (
@@ -41,3 +41,25 @@ def test_a_story_of_nothing_asks_which() -> None:
 
     assert said.returncode == 1
     assert "make story ID=" in said.stderr
+
+
+def test_what_comes_in_pieces_is_kept_by_lines(tmp_path: Path) -> None:
+    seen: list[str] = []
+    log = Log(tmp_path / "log")
+    log.echo = seen.append
+
+    log.follow([b"on", b"e\ntwo\n", b"", b"thr", b"ee"])
+    log.settle()
+
+    assert seen == log.last_lines(5) == ["one", "two", "three"]
+    assert log.path.read_text() == "one\ntwo\nthree"
+
+
+def test_a_line_that_is_longer_than_a_file_is_written_all_the_same(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log", largest_bytes=10)
+
+    log.follow([b"first\nsecond\n", b"x" * 30 + b"\nlast\n"])
+    log.settle()
+
+    assert log.path.read_text() == "last\n"
+    assert (tmp_path / "log.1").read_text() == "x" * 30 + "\n"

@@ -60,8 +60,10 @@ class Compression:
         if start["status"] == 304:
             _tag_like_asked(scope, start)
             return
+        if "path" not in message and len(message.get("body", b"")) < self.least:
+            return
         headers = MutableHeaders(raw=start["headers"])
-        size = int(headers["content-length"]) if "path" in message else len(message.get("body", b""))
+        size = int(headers["content-length"]) if "path" in message else len(message["body"])
         if size < self.least or message.get("more_body"):
             return
         if start["status"] == 206 or "content-encoding" in headers:

@@ -4,7 +4,7 @@ A request that became a message is also a log line, with the ids by which `make 
 """
 
 import logging
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -20,7 +20,10 @@ SECONDS = Histogram(
 )
 IN_PROGRESS = Gauge("http_requests_in_progress", "HTTP requests under way.", ["method"])
 WAITING = Gauge("gateway_requests_waiting", "Requests that wait for the answer of a service.")
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+OTHER = "other"
+UNDER_WAY = dict.fromkeys(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", OTHER), 0)
+for _method in UNDER_WAY:
+    IN_PROGRESS.labels(_method).set_function(partial(UNDER_WAY.__getitem__, _method))
 
 
 class HttpMetrics:
@@ -33,7 +36,7 @@ class HttpMetrics:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        method = scope["method"] if scope["method"] in METHODS else "other"
+        method = scope["method"] if scope["method"] in UNDER_WAY else OTHER
         status = 500
         started = perf_counter()
 
@@ -43,12 +46,11 @@ class HttpMetrics:
                 status = message["status"]
             await send(message)
 
-        under_way = _under_way(method)
-        under_way.inc()
+        UNDER_WAY[method] += 1
         try:
             await self.app(scope, receive, watch)
         finally:
-            under_way.dec()
+            UNDER_WAY[method] -= 1
             route, seconds = _template(scope), perf_counter() - started
             answered, durations = _series(method, route, status)
             answered.inc()
@@ -56,11 +58,6 @@ class HttpMetrics:
             if "message" in (sent := scope.get("state", {}).get("sent", {})):
                 fields = {"method": method, "path": scope["path"], "status": status}
                 log.info("request", extra={"fields": {**fields, "seconds": round(seconds, 6), **sent}})
-
-
-@lru_cache
-def _under_way(method: str) -> Gauge:
-    return IN_PROGRESS.labels(method)
 
 
 @lru_cache(maxsize=1024)

@@ -21,7 +21,7 @@ PREFIX = "conveyor:2:"
 PATIENCE = 0.2
 """Seconds; an owner answers faster than a Valkey that takes longer."""
 PROBE_SECONDS = 2.0
-GATHERING_SECONDS = 0.005
+GATHERING_SECONDS = 0.01
 """A call costs this process more than all that goes with it."""
 
 PUT = """

@@ -131,6 +131,7 @@ class RequestClient:
             raise BrokerAway("answers could not be heard")
         name = uuid4().hex
         heard = self._await(name)
+        heard.add_done_callback(retrieve)  # both may fail, and only one is waited for
         properties = Properties(message_id=name, correlation_id=name)
         try:
             async with asyncio.timeout(PROBE_SECONDS):
@@ -139,13 +140,16 @@ class RequestClient:
         except (TimeoutError, AnswersLost, Undelivered) as error:
             raise Unconfirmed(f"a probe was not heard: {error!r}") from error
         finally:
-            del self.awaited[name]
+            self._await_no_more(name)
 
     def _await(self, correlation_id: str) -> "asyncio.Future[Incoming]":
-        answered: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
-        answered.add_done_callback(retrieve)
+        answered: asyncio.Future[Incoming] = self.publisher.loop.create_future()
         self.awaited[correlation_id] = answered
         return answered
+
+    def _await_no_more(self, correlation_id: str) -> None:
+        """What comes later finds it done, and fails nothing that nobody waits for."""
+        self.awaited.pop(correlation_id).cancel()
 
     async def _persist(self, question: "_Question") -> Incoming:
         """Send until answered. Only what was never sent is known to have had no effect."""
@@ -183,7 +187,7 @@ class RequestClient:
             return await answered
         finally:
             timer.cancel()
-            del self.awaited[question.conversation]
+            self._await_no_more(question.conversation)
 
     def _properties(self, question: "_Question") -> Properties:
         durable = isinstance(question.request, Command)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import perf_counter
 
-from shared.delivery import Delivery, Unsettled, send_answer, this_moment, touched_by, versions_besides
+from shared.delivery import Delivery, Unsettled, send_answer, this_moment, touched_by
 from shared.handling import EVERYBODY
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
@@ -171,8 +171,9 @@ class Batches:
         copies: dict[Key, Delivery] = {}
         for delivery in deliveries:
             delivery.touched, delivery.visible_to = [], EVERYBODY  # a run before may have been rolled back
-            if delivery.key not in copies or copies[delivery.key].older_than(self.keep):
-                copies[delivery.key] = delivery
+            key = delivery.key
+            if key not in copies or copies[key].older_than(self.keep, batch.now):
+                copies[key] = delivery
         contended = any(delivery.handler.contended for delivery in deliveries)
         try:
             async with self.journal.transaction(contended=contended) as transaction:
@@ -186,7 +187,7 @@ class Batches:
     async def _fill(
         self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction, *, known: bool
     ) -> None:
-        old = {key for key, one in copies.items() if one.older_than(self.keep)}
+        old = {key for key, one in copies.items() if one.older_than(self.keep, batch.now)}
         if known or old:
             batch.outcomes |= await transaction.find(list(copies))
         fresh = [one for key, one in copies.items() if key not in batch.outcomes and key not in old]
@@ -216,11 +217,9 @@ class Batches:
         else:
             body = answer.to_json() if answer is not None else b"null"
             delivery.visible_to = work.visible_to
-            delivery.touched = touched_by(work, answer)
+            delivery.touched, versions = touched_by(work, answer)
             batch.said += delivery.everything_said(work)
-            self._note(
-                delivery, Outcome("done", body, delivery.fingerprint, versions_besides(work, answer)), batch
-            )
+            self._note(delivery, Outcome("done", body, delivery.fingerprint, versions), batch)
 
     def _note(self, delivery: Delivery, outcome: Outcome, batch: _Batch) -> None:
         batch.first.add(delivery)

@@ -137,9 +137,9 @@ class Delivery:
         """Its channel has closed: the broker will deliver it again, here or elsewhere."""
         return bool(self.channel.is_closed)
 
-    def older_than(self, age: timedelta) -> bool:
+    def older_than(self, age: timedelta, now: datetime) -> bool:
         sent = None if self.is_raw else self.raw.timestamp
-        return sent is not None and datetime.now(UTC) - sent.replace(tzinfo=UTC) > age
+        return sent is not None and now - sent.replace(tzinfo=UTC) > age
 
     def read(self) -> None:
         """Make the model of the body, whatever the content type says; `Invalid` names what does not fit."""
@@ -215,22 +215,21 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def touched_by(work: Work, answer: Answer | None) -> list[str]:
-    """The addresses of what it answered with and of what its events tell a new version of, 100 at most."""
-    own = [answer.address_of(answer.id)] if isinstance(answer, Resource) else []
-    told = (address for event in work.said for address in event.versions())
-    return list(dict.fromkeys([*own, *islice(told, MOST_VERSIONS)]))
-
-
-def versions_besides(work: Work, answer: Answer | None) -> str:
-    """What else has a new version by now, for whoever keeps copies: JSON by address.
+def touched_by(work: Work, answer: Answer | None) -> tuple[list[str], str]:
+    """The addresses of what it answered with and of what its events tell a new version of, 100 at most; and
+    what else than the answer has a new version by now, for whoever keeps copies: JSON by address.
 
     Null stands for more of them than can be told: an answer's headers have to fit into one frame.
     """
     versions = {address: version for event in work.said for address, version in event.versions().items()}
+    touched = list(islice(versions, MOST_VERSIONS))
     if isinstance(answer, Resource):
-        versions.pop(answer.address_of(answer.id), None)
-    return orjson.dumps(versions if len(versions) <= MOST_VERSIONS else None).decode()
+        own = answer.address_of(answer.id)
+        touched = [own, *(address for address in touched if address != own)]
+        versions.pop(own, None)
+    if not versions:
+        return touched, "{}"
+    return touched, orjson.dumps(versions if len(versions) <= MOST_VERSIONS else None).decode()
 
 
 def send_answer(

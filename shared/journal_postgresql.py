@@ -79,6 +79,7 @@ class PostgresqlJournal:
         """`url` as people write it: `postgresql://user:password@host:port/database?sslmode=verify-full`."""
         self.migrations = migrations
         address, tls = address_and_tls(url)
+        self.kept: tuple[AsyncConnection, asyncpg.Connection[Any]] | None = None
         self.engine: AsyncEngine = create_async_engine(
             address,
             isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
@@ -96,6 +97,9 @@ class PostgresqlJournal:
         """The server is waited for, by probing."""
 
     async def close(self) -> None:
+        kept, self.kept = self.kept, None
+        if kept:
+            await kept[0].close()
         await self.engine.dispose()
 
     async def migrate(self) -> None:
@@ -113,7 +117,7 @@ class PostgresqlJournal:
     @asynccontextmanager
     async def transaction(self, *, contended: bool = False) -> AsyncIterator[PostgresqlTransaction]:
         lock = f"; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})" if contended else ""
-        async with self.reading() as transaction:
+        async with self._on_the_same_connection() as transaction:
             try:
                 with transaction.using():
                     await transaction.driver.execute(f"BEGIN{lock}")
@@ -137,6 +141,25 @@ class PostgresqlJournal:
             raise
         finally:
             await connection.close()
+
+    @asynccontextmanager
+    async def _on_the_same_connection(self) -> AsyncIterator[PostgresqlTransaction]:
+        """That of the last batch, if nobody has it: taking one from the pool costs as much as a statement."""
+        kept, self.kept = self.kept, None
+        if kept and kept[1].is_closed():
+            await kept[0].close()
+            kept = None
+        connection, driver = kept or await self._connect()
+        try:
+            yield PostgresqlTransaction(connection, driver)
+        except asyncio.CancelledError:
+            await connection.invalidate()  # the server may still be at work on it
+            raise
+        finally:
+            if self.kept or connection.invalidated or driver.is_closed():
+                await connection.close()
+            else:
+                self.kept = connection, driver
 
     async def _connect(self) -> tuple[AsyncConnection, "asyncpg.Connection[Any]"]:
         """A connection that was open a moment ago: the pool keeps those that a restart has ended."""

@@ -122,7 +122,7 @@ def collect_seldom() -> None:
     It looks whenever so many objects more are alive, which a batch's are at once; they go by themselves.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 50, 100)
+    gc.set_threshold(50_000, 20, 100)
 
 
 def run_process(name: str, settings: ProcessSettings, main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -76,8 +76,8 @@ class Process:
 
     def ask_to_end(self) -> None:
         """Send its end signal, without waiting."""
-        if self.pid is not None:
-            send(self.pid, self.end_signal)
+        if (pid := self.pid) is not None:  # asked once: it may end in between
+            send(pid, self.end_signal)
 
     def wait(self, seconds: float) -> bool:
         """Whether it has ended within `seconds`."""

@@ -42,6 +42,7 @@ class _Timed:
         self.send = send
         self.reading = False
         self.answering = False
+        self.answered = False
         self.left = False
         self.lifted = False
         self.watch: asyncio.Task[None] | None = None
@@ -59,14 +60,20 @@ class _Timed:
             async with asyncio.timeout(None) as self.deadline:
                 await self.app(self.scope, self._take, self._answer)
         except Exception as error:
-            problem = await self._problem_of(error)
+            self._watch_no_more()
+            if self.answered:
+                return  # FastAPI has told and answered it, and raises it again
             if self.answering and not self.left:
                 raise  # the server breaks the connection off, which is all that can still be said
+            problem = await self._problem_of(error)
             await problem(self.scope, self.receive, self.send)
         finally:
-            self.timer.cancel()
-            if self.watch:
-                self.watch.cancel()
+            self._watch_no_more()
+
+    def _watch_no_more(self) -> None:
+        self.timer.cancel()
+        if self.watch:
+            self.watch.cancel()
 
     async def _take(self) -> Message:
         self.reading = True
@@ -77,6 +84,7 @@ class _Timed:
     async def _answer(self, message: Message) -> None:
         self.answering = True
         await self.send(message)
+        self.answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def _look_after(self) -> None:
         """Only here does its time begin to count: most are over by now."""

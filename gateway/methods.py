@@ -17,9 +17,8 @@ class Methods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope["method"] = "GET"
-            send = _to_head(scope, send)
-        if (
+            await self._head(scope, receive, send)
+        elif (
             scope["type"] == "http"
             and scope["method"] == "OPTIONS"
             and (methods := allowed(scope, self.routes))
@@ -29,6 +28,17 @@ class Methods:
             await send({"type": "http.response.body", "body": b""})
         else:
             await self.app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_head(message: Message) -> None:
+            scope["method"] = "HEAD"  # by which the server sends no body
+            await send(message)
+
+        scope["method"] = "GET"
+        try:
+            await self.app(scope, receive, send_head)
+        finally:  # whoever is before this may have to answer in its place
+            scope["method"] = "HEAD"
 
 
 def allowed(scope: Scope, routes: Sequence[BaseRoute]) -> list[str]:
@@ -42,11 +52,3 @@ def allowed(scope: Scope, routes: Sequence[BaseRoute]) -> list[str]:
 def _is_routed(scope: Scope, method: str, routes: Sequence[BaseRoute]) -> bool:
     asked = {**scope, "method": method}
     return any(route.matches(asked)[0] is Match.FULL for route in routes)
-
-
-def _to_head(scope: Scope, send: Send) -> Send:
-    async def send_head(message: Message) -> None:
-        scope["method"] = "HEAD"  # by which the server sends no body
-        await send(message)
-
-    return send_head

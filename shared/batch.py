@@ -187,7 +187,8 @@ class Batches:
     async def _fill(
         self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction, *, known: bool
     ) -> None:
-        old = {key for key, one in copies.items() if one.older_than(self.keep, batch.now)}
+        now = this_moment()  # the lock may have been waited for
+        old = {key for key, one in copies.items() if one.older_than(self.keep, now)}
         if known or old:
             batch.outcomes |= await transaction.find(list(copies))
         fresh = [one for key, one in copies.items() if key not in batch.outcomes and key not in old]

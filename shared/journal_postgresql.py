@@ -79,6 +79,7 @@ class PostgresqlJournal:
         """`url` as people write it: `postgresql://user:password@host:port/database?sslmode=verify-full`."""
         self.migrations = migrations
         address, tls = address_and_tls(url)
+        self.closed = False
         self.kept: tuple[AsyncConnection, asyncpg.Connection[Any]] | None = None
         self.engine: AsyncEngine = create_async_engine(
             address,
@@ -97,9 +98,9 @@ class PostgresqlJournal:
         """The server is waited for, by probing."""
 
     async def close(self) -> None:
-        kept, self.kept = self.kept, None
-        if kept:
-            await kept[0].close()
+        self.closed = True
+        if self.kept:
+            await self.kept[0].close()
         await self.engine.dispose()
 
     async def migrate(self) -> None:
@@ -156,7 +157,7 @@ class PostgresqlJournal:
             await connection.invalidate()  # the server may still be at work on it
             raise
         finally:
-            if self.kept or connection.invalidated or driver.is_closed():
+            if self.kept or self.closed or connection.invalidated or driver.is_closed():
                 await connection.close()
             else:
                 self.kept = connection, driver

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.deadline import CLIENT_LEFT, Deadline
+from gateway.methods import Methods
 from infra.local.ports import Ports
 from shared.http.door import http_door
 from tests.system import eventually
@@ -157,3 +159,35 @@ async def test_whatever_breaks_is_a_problem(caplog: pytest.LogCaptureFixture) ->
 
     assert (answer.status_code, answer.json()["code"]) == (500, "defect")
     assert "a defect in the gateway" in caplog.text
+
+
+async def test_what_was_answered_before_it_broke_is_no_defect_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(b"told already", 500)(scope, receive, send)
+        raise ValueError("as FastAPI raises it again")
+
+    async with serving(broken, 5, []) as port, httpx2.AsyncClient() as http:
+        answer = await http.post(f"http://127.0.0.1:{port}/", content=b"x")
+
+    assert answer.text == "told already"
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+async def test_a_head_request_has_no_body_whatever_becomes_of_it(breaks: bool) -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["method"] == "GET"
+        if breaks:
+            raise ValueError("a defect")
+        await asyncio.Event().wait()
+
+    async with serving(Methods(silent, []), 0.3, []) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 500 " if breaks else b"HTTP/1.1 504 ")
+    assert answer.endswith(b"\r\n\r\n")

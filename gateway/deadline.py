@@ -101,6 +101,8 @@ class _Timed:
     async def _until_left(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
+        if self.answered:
+            return  # which the server says in the same words
         self.left = True
         if not self.deadline.expired():
             self.deadline.reschedule(self.loop.time())

@@ -7,6 +7,9 @@ which the parser would take a body for something else.
 
 import asyncio
 import re
+import sys
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any, cast
 
 import httptools
@@ -32,8 +35,9 @@ class _Together:
         self.loop = loop
         self.transport = transport
         self.is_closing = transport.is_closing
+        self.socket = transport.get_extra_info("socket")
         self.waiting: list[bytes] = []
-        self.bytes = 0
+        self.bytes = self.handed_on = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)
@@ -51,9 +55,16 @@ class _Together:
         self.transport.close()
 
     def flush(self) -> None:
-        waiting, self.waiting, self.bytes = self.waiting, [], 0
+        waiting, self.waiting = self.waiting, []
+        self.handed_on, self.bytes = self.handed_on + self.bytes, 0
         if waiting and not self.transport.is_closing():
-            self.transport.write(b"".join(waiting))
+            self.transport.writelines(waiting)
+
+    def taken(self) -> int:
+        """How much the client's side has acknowledged, all in all."""
+        unsent = int.from_bytes(ioctl(self.socket.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+        left = self.transport.get_write_buffer_size()
+        return self.handed_on - int(left) - unsent
 
 
 class Connection(HttpToolsProtocol):
@@ -71,7 +82,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, _Together(self.loop, transport)))
-        self.looking = self.loop.call_later(LOOK_SECONDS, self._look, (0, 0))
+        self.looking = self.loop.call_later(LOOK_SECONDS, self._look, None)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.looking.cancel()
@@ -80,6 +91,7 @@ class Connection(HttpToolsProtocol):
                 cycle.disconnected = True
                 cycle.message_event.set()
         self.pipeline.clear()
+        self._unset_keepalive_if_required()
         super().connection_lost(error)
 
     @property
@@ -100,12 +112,13 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _read_head(self, data: bytes) -> None:
+        seen = max(0, len(self.head) - 3)  # an end is four bytes at most
         head = self.head = self.head + data if self.head else data
         if self.is_answering:
             if len(head) > MOST_HEAD_BYTES:
                 self.flow.pause_reading()
             return
-        if end := END.search(head):
+        if end := END.search(head, seen if data else 0):
             whole, rest, self.head = head[: end.end()], head[end.end() :], b""
             if not whole.isascii() or b"upgrade" in whole.lower():
                 whole = _put_right(whole)
@@ -140,11 +153,11 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self.in_head = False
         self.heads += 1
         if self.parser.should_upgrade():  # only behind another request: of others nothing is left to say so
             raise httptools.HttpParserError("no other protocol is spoken here")
         super().on_headers_complete()
+        self.in_head = False
 
     def on_body(self, body: bytes) -> None:
         self.has_body = True
@@ -164,16 +177,17 @@ class Connection(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._read_head(b"")
 
-    def _look(self, seen: tuple[int, int]) -> None:
+    def _look(self, seen: tuple[int, bool, int] | None) -> None:
         """Whatever waits for the client, and has waited since the last look, waits no longer."""
-        unread = self.transport.get_write_buffer_size()
-        now = self.heads, unread
+        out = cast(_Together, self.transport)
+        unread = out.get_write_buffer_size() > 0
+        is_idle = not (self.begun or self.head or self.timeout_keep_alive_task is None)  # uvicorn's to end
+        now = self.heads, not (self.is_answering or is_idle), out.taken() if unread else -1
         if now == seen and unread:
-            self.transport.abort()
+            out.abort()
             return
-        unfinished = self.begun or self.head or not self.heads
-        if now == seen and unfinished and not self.is_answering:
-            self.transport.close()
+        if now == seen and now[1]:
+            out.close()
         self.looking = self.loop.call_later(LOOK_SECONDS, self._look, now)
 
 

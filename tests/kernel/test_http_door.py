@@ -104,25 +104,24 @@ def true(condition: Callable[[], Any]) -> Callable[[], Any]:
     return check
 
 
+EMPTY = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    "begun",
-    [
-        b"",
-        b"GET / HTTP/1.1\r\nHo",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nGET / HTT",
-    ],
+    "pieces",
+    [[b""], [b"GET / HTTP/1.1\r\nHo"], [EMPTY + b"GET / HTT"], [EMPTY, b"GET"], [EMPTY, b"\r\n\r\n"]],
 )
 async def test_a_connection_that_waits_for_a_head_in_vain_is_closed(
-    monkeypatch: pytest.MonkeyPatch, begun: bytes
+    monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]
 ) -> None:
     monkeypatch.setattr(connection, "LOOK_SECONDS", 0.1)
     ports = Ports()
     async with http_door(Toy(), "127.0.0.1", port := ports.choose_any()):
         await eventually(lambda: listens(port), "the door listens")
-        said = await all_that_comes(port, begun)
+        said = await all_that_comes(port, *pieces)
     ports.release()
 
-    assert said.count(b"HTTP/1.1 200 ") == begun.count(b"POST")
+    assert said.count(b"HTTP/1.1 200 ") == (pieces[0] > b"P")
 
 
 async def test_a_connection_that_is_used_stays(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -253,6 +252,41 @@ async def test_a_client_that_reads_nothing_is_not_waited_for(
         writer.transport.resume_reading()  # type: ignore[attr-defined]
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(30_000_000)
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr(connection, "LOOK_SECONDS", 0.3)
+    async with connected(port) as (reader, writer):
+        writer.write(b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(100):
+            await reader.readexactly(300_000)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_request_that_begins_late_on_a_connection_has_its_own_time(
+    monkeypatch: pytest.MonkeyPatch, port: int
+) -> None:
+    monkeypatch.setattr(connection, "LOOK_SECONDS", 0.5)
+    async with connected(port) as (reader, writer):
+        for _ in range(8):  # at any moment between two looks
+            writer.write(b"GET /a HTTP/1.1\r\n")
+            await asyncio.sleep(0.1)
+            writer.write(HOST + b"\r\n")
+            assert (await reader.readuntil(b"/a? ")).startswith(b"HTTP/1.1 200 ")
+            await asyncio.sleep(0.37)
+
+
+async def test_an_answer_is_not_lost_by_a_wish_for_another_protocol_behind_it(port: int, toy: Toy) -> None:
+    wish = b"POST / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nab"
+    async with connected(port) as (reader, writer):
+        writer.write(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n" + wish)
+        await eventually(true(lambda: toy.heard), "the first is heard")
+        toy.let_go.set()
+        said = await reader.read()
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert said.endswith(b"/wait? ")
 
 
 async def test_head_and_body_of_an_answer_leave_in_one_write(

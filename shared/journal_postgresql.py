@@ -118,7 +118,7 @@ class PostgresqlJournal:
     @asynccontextmanager
     async def transaction(self, *, contended: bool = False) -> AsyncIterator[PostgresqlTransaction]:
         lock = f"; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})" if contended else ""
-        async with self._on_the_same_connection() as transaction:
+        async with self.reading(kept=True) as transaction:
             try:
                 with transaction.using():
                     await transaction.driver.execute(f"BEGIN{lock}")
@@ -133,34 +133,27 @@ class PostgresqlJournal:
                 raise
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[PostgresqlTransaction]:
-        connection, driver = await self._connect()
+    async def reading(self, *, kept: bool = False) -> AsyncIterator[PostgresqlTransaction]:
+        """`kept`: on the connection of the last batch, where nobody has it; taking one from the pool costs as
+        much as a statement."""
+        connection, driver = (await self._take_kept() if kept else None) or await self._connect()
         try:
             yield PostgresqlTransaction(connection, driver)
         except asyncio.CancelledError:
             await connection.invalidate()  # the server may still be at work on it
             raise
         finally:
-            await connection.close()
-
-    @asynccontextmanager
-    async def _on_the_same_connection(self) -> AsyncIterator[PostgresqlTransaction]:
-        """That of the last batch, if nobody has it: taking one from the pool costs as much as a statement."""
-        kept, self.kept = self.kept, None
-        if kept and kept[1].is_closed():
-            await kept[0].close()
-            kept = None
-        connection, driver = kept or await self._connect()
-        try:
-            yield PostgresqlTransaction(connection, driver)
-        except asyncio.CancelledError:
-            await connection.invalidate()  # the server may still be at work on it
-            raise
-        finally:
-            if self.kept or self.closed or connection.invalidated or driver.is_closed():
+            if not kept or self.kept or self.closed or connection.invalidated or driver.is_closed():
                 await connection.close()
             else:
                 self.kept = connection, driver
+
+    async def _take_kept(self) -> "tuple[AsyncConnection, asyncpg.Connection[Any]] | None":
+        kept, self.kept = self.kept, None
+        if kept and kept[1].is_closed():
+            await kept[0].close()
+            return None
+        return kept
 
     async def _connect(self) -> tuple[AsyncConnection, "asyncpg.Connection[Any]"]:
         """A connection that was open a moment ago: the pool keeps those that a restart has ended."""

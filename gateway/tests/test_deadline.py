@@ -11,8 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.deadline import CLIENT_LEFT, Deadline
 from gateway.methods import Methods
-from infra.local.ports import Ports
-from shared.http.door import http_door
+from tests.doors import served
 from tests.system import eventually
 
 App = Callable[[Scope, Receive, Send], "asyncio.Future[None]"]
@@ -64,21 +63,8 @@ async def serving(app: ASGIApp, seconds: float, statuses: list[int]) -> AsyncIte
 
         await deadline(scope, receive, note)  # type: ignore[arg-type]
 
-    ports = Ports()
-    port = ports.choose_any()
-    async with http_door(counted, "127.0.0.1", port):
-        await eventually(lambda: listening(port), "the server listens")
+    async with served(counted) as port:
         yield port
-    ports.release()
-
-
-async def listening(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def request(

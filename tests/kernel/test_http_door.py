@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from infra.local.ports import Ports
 from shared.http import connection
-from shared.http.door import http_door
+from tests.doors import served
 from tests.system import eventually
 
 HOST = b"Host: x\r\n"
 LAST = b"Connection: close\r\n"
+REQUEST = b"GET /%s HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 class Toy:
@@ -61,20 +61,8 @@ def toy() -> Toy:
 
 @pytest.fixture
 async def port(toy: Toy) -> AsyncIterator[int]:
-    ports = Ports()
-    chosen = ports.choose_any()
-    async with http_door(toy, "127.0.0.1", chosen):
-        await eventually(lambda: listens(chosen), "the door listens")
-        yield chosen
-    ports.release()
-
-
-async def listens(port: int) -> bool:
-    with suppress(OSError):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-        return True
-    return False
+    async with served(toy) as port:
+        yield port
 
 
 @asynccontextmanager
@@ -115,11 +103,8 @@ async def test_a_connection_that_waits_for_a_head_in_vain_is_closed(
     monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]
 ) -> None:
     monkeypatch.setattr(connection, "LOOK_SECONDS", 0.1)
-    ports = Ports()
-    async with http_door(Toy(), "127.0.0.1", port := ports.choose_any()):
-        await eventually(lambda: listens(port), "the door listens")
+    async with served(Toy()) as port:
         said = await all_that_comes(port, *pieces)
-    ports.release()
 
     assert said.count(b"HTTP/1.1 200 ") == (pieces[0] > b"P")
 
@@ -190,11 +175,9 @@ async def test_a_body_behind_the_wish_for_another_protocol_is_a_body(
 
 
 async def test_requests_of_one_connection_are_answered_in_turn(port: int, toy: Toy) -> None:
-    request = b"GET /%s HTTP/1.1\r\n" + HOST + b"\r\n"
-
     async with connected(port) as (reader, writer):
-        writer.write(request % b"wait" + request % b"second")
-        writer.write(request % b"third")
+        writer.write(REQUEST % b"wait" + REQUEST % b"second")
+        writer.write(REQUEST % b"third")
         await eventually(true(lambda: toy.heard), "the first is heard")
         assert toy.heard == ["/wait"]
         toy.let_go.set()
@@ -205,10 +188,8 @@ async def test_requests_of_one_connection_are_answered_in_turn(port: int, toy: T
 
 
 async def test_many_requests_at_once_are_not_kept(port: int, toy: Toy) -> None:
-    request = b"GET /%s HTTP/1.1\r\n" + HOST + b"\r\n"
-
     async with connected(port) as (reader, writer):
-        writer.write(request % b"wait" + request % b"more" * 1_000)
+        writer.write(REQUEST % b"wait" + REQUEST % b"more" * 1_000)
         await eventually(true(lambda: toy.heard), "the first is heard")
         toy.let_go.set()
         said = await reader.read()
@@ -231,9 +212,8 @@ async def test_nonsense_behind_a_request_takes_nothing_from_its_answer(port: int
 async def test_a_client_that_leaves_ends_what_is_answered_and_what_waits_behind_it(
     port: int, toy: Toy
 ) -> None:
-    request = b"GET /%s HTTP/1.1\r\n" + HOST + b"\r\n"
     async with connected(port) as (_, writer):
-        writer.write(request % b"wait" + request % b"second")
+        writer.write(REQUEST % b"wait" + REQUEST % b"second")
         await eventually(true(lambda: toy.heard), "the first is heard")
 
     await eventually(true(lambda: toy.left), "it is told")
@@ -244,11 +224,18 @@ async def test_a_client_that_reads_nothing_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, port: int, toy: Toy
 ) -> None:
     monkeypatch.setattr(connection, "LOOK_SECONDS", 0.1)
+    lost: list[connection.Connection] = []
+    end = connection.Connection.connection_lost
+
+    def noted(one: connection.Connection, error: Exception | None) -> None:
+        lost.append(one)
+        end(one, error)
+
+    monkeypatch.setattr(connection.Connection, "connection_lost", noted)
     async with connected(port) as (reader, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
-        await eventually(true(lambda: toy.heard), "it is heard")
-        await asyncio.sleep(1)
+        await eventually(true(lambda: any(one.heads for one in lost)), "the door gives it up")
         writer.transport.resume_reading()  # type: ignore[attr-defined]
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(30_000_000)

@@ -85,6 +85,8 @@ class Lines(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         with self.lock or nullcontext():
+            if not self.waiting:
+                return  # it may have left already; an empty write is a system call, too
             waiting, self.waiting = self.waiting, []
             with suppress(OSError, ValueError):
                 self.stream.write("".join(waiting))

@@ -16,8 +16,6 @@ import uvicorn
 
 from shared.http.connection import Connection
 
-KEPT_SECONDS = 75
-"""How long a connection is kept for a next request."""
 MOST_WAITING = 1024
 """Connections that wait to be taken."""
 App = Callable[..., Awaitable[Any]]
@@ -58,7 +56,6 @@ async def http_door(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=KEPT_SECONDS,
     )
     server = _Server(config)
 

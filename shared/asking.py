@@ -183,7 +183,9 @@ class RequestClient:
         try:
             body = question.request.to_json()
             properties, sent = self._properties(question), partial(question.note_sent, answered)
-            self.publisher.send("", question.queue, body, properties, sent, mandatory=True, waiting=answered)
+            self.publisher.send(
+                *("", question.queue, body, properties, sent), mandatory=True, waiting=answered, hurried=True
+            )
             return await answered
         finally:
             timer.cancel()

@@ -66,6 +66,7 @@ class _Outgoing:
     mandatory: bool
     ended: Callable[[Exception | None], None]
     waiting: "asyncio.Future[None] | None" = None
+    hurried: bool = False
     sent_at: float = 0.0
     returned: bool = False
     is_over: bool = False
@@ -126,12 +127,14 @@ class Publisher:
         *,
         mandatory: bool,
         waiting: "asyncio.Future[Any] | None" = None,
+        hurried: bool = False,
     ) -> None:
         """As `publish`, for those who wait for something else: `ended` is called with None or the error.
 
-        Once `waiting` is done, what was not sent yet is not sent any more.
+        Once `waiting` is done, what was not sent yet is not sent any more. Under an alarm only the `hurried`
+        is given up where it has left: all else is confirmed when that is over, and need not be sent again.
         """
-        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended, waiting))
+        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended, waiting, hurried))
 
     def answer(self, queue: str, body: bytes, properties: Properties) -> None:
         """Send to who asked, unconfirmed: whoever misses an answer asks again."""
@@ -159,7 +162,7 @@ class Publisher:
             self.loop.call_soon(self._flush)
 
     async def drained(self) -> None:
-        """Wait until all that was published is confirmed or lost."""
+        """Wait until all is confirmed or lost."""
         while self.pending or self.answers or self.unconfirmed:
             await asyncio.sleep(0.01)
 
@@ -180,7 +183,7 @@ class Publisher:
             Queue.Declare(queue=self.probe_queue, exclusive=True, auto_delete=True, arguments=shortest)
         )
         channel.confirmed, channel.returned = self._confirmed, self._returned
-        connection.on_blocked = partial(self._give_up, "the broker reads nothing under its alarm")
+        connection.on_blocked = partial(self._give_up, "an alarm blocks the broker", only_hurried=True)
         self.tag = 0
         self.unconfirming = await connection.channel(vital=True)
         self.channel = channel
@@ -193,11 +196,12 @@ class Publisher:
         self._give_up("the connection to the broker was lost")
         self.unconfirmed.clear()
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str, *, only_hurried: bool = False) -> None:
         """What has left may have been taken all the same."""
         self._give_unsent_up(why)
         for outgoing in self.unconfirmed.values():
-            self._end(outgoing, Unconfirmed(f"{why} before it confirmed"))
+            if outgoing.hurried or not only_hurried:
+                self._end(outgoing, Unconfirmed(f"{why} before it confirmed"))
 
     def _flush(self) -> None:
         channel = self.channel
@@ -227,10 +231,9 @@ class Publisher:
 
     def _write(self, channel: Channel) -> None:
         """Encode what is pending. Only what can be encoded takes a tag: the broker counts what it gets."""
-        parts = self._encoded_answers(channel.connection.frame_max)
-        now = self.loop.time()
+        number, most, now = channel.number, channel.connection.frame_max, self.loop.time()
+        parts = self._encoded_answers(most)
         outgoing_now, self.pending = self.pending, []
-        number, most = channel.number, channel.connection.frame_max
         for one in outgoing_now:
             if one.waiting and one.waiting.done():
                 self._end(one, BrokerAway("whoever asked has left before it was sent"))
@@ -284,7 +287,9 @@ class Publisher:
 
     def _expire(self) -> None:
         """Tell those who have waited too long; a confirmation that comes after all is nobody's any more."""
-        self.expiring = None
+        self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire) if self.blocked else None
+        if self.blocked:
+            return  # what has left can wait
         now = self.loop.time()
         for outgoing in self.unconfirmed.values():
             if outgoing.sent_at > now - CONFIRM_SECONDS:

@@ -137,12 +137,14 @@ class PostgresqlJournal:
         """`kept`: on the connection of the last batch, where nobody has it; taking one from the pool costs as
         much as a statement."""
         connection, driver = (await self._take_kept() if kept else None) or await self._connect()
+        transaction = PostgresqlTransaction(connection, driver)
         try:
-            yield PostgresqlTransaction(connection, driver)
+            yield transaction
         except asyncio.CancelledError:
             await connection.invalidate()  # the server may still be at work on it
             raise
         finally:
+            transaction.memory.clear()  # what is in it may know the transaction, which no count would free
             if not kept or self.kept or self.closed or connection.invalidated or driver.is_closed():
                 await connection.close()
             else:

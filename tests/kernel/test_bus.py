@@ -199,22 +199,27 @@ async def test_under_an_alarm_publishing_fails_at_once_and_afterwards_it_goes_on
     await publisher.publish("", queue, b"x", properties(), mandatory=True)
 
 
-async def test_what_an_alarm_meets_unconfirmed_is_given_up_and_nothing_is_published_twice(
+async def test_what_an_alarm_meets_unconfirmed_waits_unless_it_is_hurried_and_nothing_is_published_twice(
     publisher: Publisher, queue: str, system: System
 ) -> None:
     connection = publisher.link.connection
     assert connection is not None
+    ends: list[Exception | None] = []
     sent = publisher.publish("", queue, b"x", properties(), mandatory=True)
-    publisher.loop.call_soon(connection.data_received, marshal(commands.Connection.Blocked("memory"), 0))
-    with pytest.raises(Unconfirmed, match="alarm"):
-        await sent  # it had left by then
+    publisher.send("", queue, b"x", properties(), ends.append, mandatory=True, hurried=True)
+    publisher._flush()
+    connection.data_received(marshal(commands.Connection.Blocked("memory"), 0))
+    [end] = ends
+    assert isinstance(end, Unconfirmed)
+    assert "alarm" in str(end)
+    await sent  # it had left by then, and here the broker reads on
     with pytest.raises(BrokerAway):
         await publisher.publish("", queue, b"x", properties(), mandatory=True)
 
     connection.data_received(marshal(commands.Connection.Unblocked(), 0))
     await publisher.publish("", queue, b"x", properties(), mandatory=True)
     await publisher.drained()
-    assert await depth(system, queue) == 2
+    assert await depth(system, queue) == 3
 
 
 def test_each_host_of_a_list_has_a_url_of_its_own() -> None:

@@ -4,6 +4,7 @@ A client that leaves ends its request, and what waits for an answer in it. The c
 """
 
 import asyncio
+from itertools import takewhile
 from typing import cast
 
 from fastapi import Request, Response
@@ -45,9 +46,9 @@ class Deadline:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         before = loop.time() - WATCH_AFTER_SECONDS / 2
-        while self.young and (first := next(iter(self.young))).came_at < before:
-            del self.young[first]
-            first.look_after()
+        for request in list(takewhile(lambda one: one.came_at < before, self.young)):
+            del self.young[request]
+            request.look_after()
         self.looks = bool(self.young)
         if self.looks:
             loop.call_later(WATCH_AFTER_SECONDS, self._look, loop)

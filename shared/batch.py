@@ -25,6 +25,8 @@ from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell
 log = logging.getLogger(__name__)
 
 BATCH = 64
+BATCH_CONTENDED = 256
+"""Of what changes the state of its service under a lock: another process waits for that, and reads anew."""
 FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
 MOST_TOLD = 100
@@ -85,7 +87,8 @@ class Batches:
     async def run(self) -> None:
         while True:
             await self.arrived.wait()
-            deliveries = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
+            most = BATCH_CONTENDED if self.waiting[0].handler.contended else BATCH
+            deliveries = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
             await self._turn(deliveries)
             for delivery in deliveries:
                 if delivery.lost:

@@ -23,6 +23,7 @@ from shared.amqp.connection import Connection
 from shared.amqp.content import Incoming
 from shared.amqp.errors import AmqpError
 from shared.amqp.link import Link
+from shared.batch import BATCH, BATCH_CONTENDED
 from shared.handling import Handler
 from shared.health import JSON, Health, Page
 from shared.messages import Event, Message
@@ -30,7 +31,8 @@ from shared.topology import EVENTS_EXCHANGE, Queue, declare_queue, queue_for
 
 log = logging.getLogger(__name__)
 
-PREFETCH = 128
+PREFETCH, PREFETCH_CONTENDED = 2 * BATCH, 2 * BATCH_CONTENDED
+"""One batch in hand, and the next one waits for it."""
 PREFETCH_PREPARED = 32
 """What takes long is left to whichever process has a place for it."""
 Take = Callable[[Handler, str, Incoming], None]
@@ -78,7 +80,9 @@ class Consumer:
     async def _consume(self, connection: Connection, name: str) -> None:
         handler = self.handlers[name]
         channel = await connection.channel(vital=True)
-        prefetch = PREFETCH_PREPARED if handler.prepare else PREFETCH
+        prefetch = PREFETCH_CONTENDED if handler.contended else PREFETCH
+        if handler.prepare:
+            prefetch = PREFETCH_PREPARED
         await channel.call(Basic.Qos(prefetch_count=prefetch))
         take = partial(self.take, handler, name)
         again = partial(self._come_back, channel, name)

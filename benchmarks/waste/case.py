@@ -15,7 +15,7 @@ import orjson
 from waste_service.domain.network import Network, Place
 
 ORGANIZATIONS, STORAGES = 200, 50
-CAPACITY = Decimal(200)
+CAPACITY = Decimal(600)
 KINDS = ("bio", "glass", "plastic")
 ROADS_OF_ONE = 5
 TABLES = ("places", "capacities", "generations", "amounts", "placements", "waiting")

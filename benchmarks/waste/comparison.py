@@ -20,7 +20,7 @@ from benchmarks.waste.case import commands, put_into
 from infra.local.postgresql import Connection
 from infra.local.processes import Process
 
-COMMANDS, FEW = 4_000, 100
+COMMANDS, FEW = 12_000, 100
 SECONDS, NAIVE_SECONDS = 60.0, 8.0
 """The naive form is measured by what it has done by then, so that all fits into half an hour."""
 QUEUE = "waste.generate_waste"

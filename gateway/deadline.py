@@ -110,6 +110,7 @@ class _Timed:
             self.timer.cancel()
         if self.watch:
             self.watch.cancel()
+            self.watch = None
 
     async def _take(self) -> Message:
         self.reading = True
@@ -123,7 +124,7 @@ class _Timed:
         self.answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def look_after(self) -> None:
-        """Only here does its time begin to count: most are over by now."""
+        """Only here is it timed: most are over by now."""
         if not self.lifted:
             self.timer = self.loop.call_at(self.came_at + self.deadline.seconds, self._end)
         self.watch = self.loop.create_task(self._until_left(), name="watching a client")
@@ -135,6 +136,8 @@ class _Timed:
 
     async def _until_left(self) -> None:
         while self.reading:  # who reads hears of it as well
+            if self.lifted:
+                return
             await asyncio.sleep(WATCH_AFTER_SECONDS)
         while (await self.receive())["type"] != "http.disconnect":
             pass

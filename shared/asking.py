@@ -120,9 +120,7 @@ class RequestClient:
             raise _unanswered(question) from error
         answered = Answered.of(message)
         if message.type == "Refusal":
-            refusal = Refusal.from_json(answered.body)
-            refusal.repeated = answered.repeated
-            raise refusal
+            raise _refusal(answered)
         return answered
 
     async def probe(self) -> None:
@@ -180,16 +178,16 @@ class RequestClient:
             raise BrokerAway("answers could not be heard")
         answered = self._await(question.conversation)
         timer = answered.get_loop().call_at(question.until, _fail, answered, TimeoutError())
+        how: Any = {"mandatory": True, "waiting": answered, "hurried": True}
         try:
             body = question.request.to_json()
-            properties, sent = self._properties(question), partial(question.note_sent, answered)
-            self.publisher.send(
-                *("", question.queue, body, properties, sent), mandatory=True, waiting=answered, hurried=True
-            )
+            message = "", question.queue, body, self._properties(question)
+            self.publisher.send(*message, partial(question.note_sent, answered), **how)
             return await answered
         finally:
             timer.cancel()
             self._await_no_more(question.conversation)
+            del answered, how  # its error knows this frame, which would know its error
 
     def _properties(self, question: "_Question") -> Properties:
         durable = isinstance(question.request, Command)
@@ -248,6 +246,13 @@ class _Question:
             self.confirmed = True
             if not self.wait:
                 _fail(answered, TimeoutError())
+
+
+def _refusal(answered: Answered) -> Refusal:
+    """Made here, so that no frame of its traceback knows it: what is in a cycle stays for long."""
+    refusal = Refusal.from_json(answered.body)
+    refusal.repeated = answered.repeated
+    return refusal
 
 
 def _fail(answered: "asyncio.Future[Incoming]", error: Exception) -> None:

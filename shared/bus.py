@@ -287,14 +287,13 @@ class Publisher:
 
     def _expire(self) -> None:
         """Tell those who have waited too long; a confirmation that comes after all is nobody's any more."""
-        self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire) if self.blocked else None
-        if self.blocked:
-            return  # what has left can wait
+        self.expiring = None
         now = self.loop.time()
+        free_since = now if self.blocked else self.channel.connection.unblocked_at if self.channel else 0.0
         for outgoing in self.unconfirmed.values():
-            if outgoing.sent_at > now - CONFIRM_SECONDS:
-                delay = outgoing.sent_at + CONFIRM_SECONDS - now
-                self.expiring = self.loop.call_later(delay, self._expire)
+            since = max(outgoing.sent_at, free_since)  # the time of an alarm does not count
+            if since > now - CONFIRM_SECONDS:
+                self.expiring = self.loop.call_at(since + CONFIRM_SECONDS, self._expire)
                 break
             self._end(outgoing, Unconfirmed(f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s"))
 

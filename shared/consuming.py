@@ -26,13 +26,13 @@ from shared.amqp.link import Link
 from shared.batch import BATCH, BATCH_CONTENDED
 from shared.handling import Handler
 from shared.health import JSON, Health, Page
-from shared.messages import Event, Message
+from shared.messages import Event, Message, Raw
 from shared.topology import EVENTS_EXCHANGE, Queue, declare_queue, queue_for
 
 log = logging.getLogger(__name__)
 
 PREFETCH, PREFETCH_CONTENDED = 2 * BATCH, 2 * BATCH_CONTENDED
-"""One batch in hand, and the next one waits for it."""
+"""One batch in hand, and the next one waits for it. Raw messages may be of any size, so few are fetched."""
 PREFETCH_PREPARED = 32
 """What takes long is left to whichever process has a place for it."""
 Take = Callable[[Handler, str, Incoming], None]
@@ -80,7 +80,8 @@ class Consumer:
     async def _consume(self, connection: Connection, name: str) -> None:
         handler = self.handlers[name]
         channel = await connection.channel(vital=True)
-        prefetch = PREFETCH_CONTENDED if handler.contended else PREFETCH
+        is_raw = issubclass(handler.message, Raw)
+        prefetch = PREFETCH_CONTENDED if handler.contended and not is_raw else PREFETCH
         if handler.prepare:
             prefetch = PREFETCH_PREPARED
         await channel.call(Basic.Qos(prefetch_count=prefetch))

@@ -180,10 +180,13 @@ class Outbox:
         self.publisher = publisher
         self.service = service
         self.arrived: list[UUID] = []
+        self.under_way: set[UUID] = set()
+        """Published here, and neither confirmed nor given up: not to be sent again."""
 
     def send(self, said: Sequence[Said]) -> None:
         """Publish; each row is cleared some time after the broker has confirmed it."""
         for event in said:
+            self.under_way.add(event.id)
             self.publisher.send(
                 *self._message(event), partial(self._note, event.id), mandatory=event.exchange == ""
             )
@@ -192,7 +195,8 @@ class Outbox:
         properties = _properties(event, self.service, self.publisher.user)
         return event.exchange, event.routing_key, event.body, properties
 
-    def _note(self, event: UUID, error: BaseException | None) -> None:
+    def _note(self, event: UUID, error: Exception | None) -> None:
+        self.under_way.discard(event)
         if error is None:
             self.arrived.append(event)
 
@@ -212,17 +216,11 @@ class Outbox:
         OUTBOX_AGE.set(age)
         if age < self.STRANDED_AFTER.total_seconds() or not self.publisher.connected:
             return
-        if stranded := await self.journal.stranded(self.STRANDED_AFTER):
-            for event in stranded:
-                log.warning("sent late", extra={"fields": event.identity})
-            sending = [
-                self.publisher.publish(*self._message(event), mandatory=event.exchange == "")
-                for event in stranded
-            ]
-            ends = await asyncio.gather(*sending, return_exceptions=True)
-            for event, end in zip(stranded, ends, strict=True):
-                self._note(event.id, end)
-            await self.clear()
+        stranded = await self.journal.stranded(self.STRANDED_AFTER)
+        late = [event for event in stranded if event.id not in self.under_way]
+        for event in late:
+            log.warning("sent late", extra={"fields": event.identity})
+        self.send(late)
 
 
 def _properties(event: Said, service: str, user: str) -> Properties:

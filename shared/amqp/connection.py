@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
         self.gone: asyncio.Future[AmqpError | None] = self.loop.create_future()
         self.channels: dict[int, Channel] = {}
         self.blocked = False
+        self.unblocked_at = 0.0
         self.on_blocked: Callable[[], None] = lambda: None
         self.room = asyncio.Event()
         self.room.set()
@@ -144,7 +145,7 @@ class Connection(asyncio.Protocol):
             self.blocked = True
             self.on_blocked()
         elif isinstance(made, commands.Connection.Unblocked):
-            self.blocked = False
+            self.blocked, self.unblocked_at = False, self.loop.time()
         elif isinstance(made, commands.Connection.Close):
             self.write(frame.marshal(commands.Connection.CloseOk(), 0))
             self._end(closed(made.reply_code, made.reply_text))

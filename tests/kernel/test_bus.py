@@ -194,7 +194,7 @@ async def test_under_an_alarm_publishing_fails_at_once_and_afterwards_it_goes_on
     finally:
         await asyncio.to_thread(servers.rabbitmq.control, "set_vm_memory_high_watermark", "0.4")
     await eventually(_async(lambda: publisher.connected), "the broker takes messages again")
-    await asyncio.wait([stuck])
+    await stuck  # it had left, and is confirmed at last
 
     await publisher.publish("", queue, b"x", properties(), mandatory=True)
 
@@ -220,6 +220,29 @@ async def test_what_an_alarm_meets_unconfirmed_waits_unless_it_is_hurried_and_no
     await publisher.publish("", queue, b"x", properties(), mandatory=True)
     await publisher.drained()
     assert await depth(system, queue) == 3
+
+
+async def test_what_an_alarm_outlasts_has_its_whole_time_afterwards(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker reads what has gathered only then; what was given up meanwhile would be sent twice."""
+    connection, channel, seconds = publisher.link.connection, publisher.channel, 0.5
+    assert connection is not None
+    assert channel is not None
+    monkeypatch.setattr("shared.bus.CONFIRM_SECONDS", seconds)
+    monkeypatch.setattr(channel, "confirmed", lambda *_: None)  # as if the broker read on very late
+    ends: list[float] = []
+    ended = lambda _: ends.append(publisher.loop.time())  # noqa: E731
+    publisher.send("", publisher.probe_queue, b"x", properties(), ended, mandatory=True)
+    publisher._flush()
+
+    connection.data_received(marshal(commands.Connection.Blocked("memory"), 0))
+    await asyncio.sleep(1.3 * seconds)
+    assert ends == []
+    connection.data_received(marshal(commands.Connection.Unblocked(), 0))
+    await eventually(_async(lambda: bool(ends)), "it is given up")
+
+    assert ends[0] > connection.unblocked_at + 0.9 * seconds
 
 
 def test_each_host_of_a_list_has_a_url_of_its_own() -> None:

@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3), in bytes: more that is free at the end of the heap goes back, and each larger block."""
 
+COLLECT_SECONDS = 30.0
+"""Between two looks at everything, which take some milliseconds each."""
+
 SECRETS = Path("/run/secrets")
 """Where containers find settings that are secret: a file each, named like the variable."""
 SECRETS_IF_ANY = SECRETS if SECRETS.is_dir() else None
@@ -92,14 +95,23 @@ async def until_stopped(*tasks: "asyncio.Task[Any]") -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    collecting = asyncio.create_task(_keep_collecting(), name="collecting cycles")
     waiter = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
     waiter.cancel()
+    collecting.cancel()
     for task in done - {waiter}:
         task.result()
         raise RuntimeError(f"{task.get_name()} ended by itself")
+
+
+async def _keep_collecting() -> None:
+    """What lived long before it was left in a cycle, as a lost connection, the collector comes to in days."""
+    while True:
+        await asyncio.sleep(COLLECT_SECONDS)
+        gc.collect()
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:

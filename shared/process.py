@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3), in bytes: more that is free at the end of the heap goes back, and each larger block."""
 
-COLLECT_SECONDS = 30.0
+COLLECT_SECONDS = 10.0
 """Between two looks at everything, which take some milliseconds each."""
 
 SECRETS = Path("/run/secrets")

@@ -80,11 +80,7 @@ class Consumer:
     async def _consume(self, connection: Connection, name: str) -> None:
         handler = self.handlers[name]
         channel = await connection.channel(vital=True)
-        is_raw = issubclass(handler.message, Raw)
-        prefetch = PREFETCH_CONTENDED if handler.contended and not is_raw else PREFETCH
-        if handler.prepare:
-            prefetch = PREFETCH_PREPARED
-        await channel.call(Basic.Qos(prefetch_count=prefetch))
+        await channel.call(Basic.Qos(prefetch_count=_prefetch(handler)))
         take = partial(self.take, handler, name)
         again = partial(self._come_back, channel, name)
         tag = await channel.consume(name, take, name=self.service, cancelled=again)
@@ -129,6 +125,13 @@ class Consumer:
     def _described(self) -> tuple[int, bytes, str]:
         """What it consumes, for programs. The gateway shows people all services at once, at `/asyncapi`."""
         return 200, orjson.dumps(self.app.schema.to_specification().to_jsonable()), JSON
+
+
+def _prefetch(handler: Handler) -> int:
+    if handler.prepare:
+        return PREFETCH_PREPARED
+    is_raw = issubclass(handler.message, Raw)
+    return PREFETCH_CONTENDED if handler.contended and not is_raw else PREFETCH
 
 
 def _faststream_queue(queue: Queue, message: type[Message]) -> RabbitQueue:

@@ -61,4 +61,4 @@ async def _end_of(asking: RequestClient, command: Mark, wait: float) -> type[Exc
 
 
 async def _no_question_is_left() -> bool:
-    return not any(isinstance(one, _Question) for one in gc.get_objects())
+    return not any(type(one) is _Question for one in gc.get_objects())

@@ -269,3 +269,11 @@ async def eventually(condition: Callable[[], Awaitable[Any]], what: str, seconds
             return value
         await asyncio.sleep(0.05)
     raise AssertionError(f"waited {seconds:.0f} s in vain: {what}")
+
+
+async def found_in_valkey(one: httpx2.AsyncClient, other: httpx2.AsyncClient) -> bool:
+    """Whether what one gateway has answered comes out of Valkey through the other."""
+    made = (await one.post("/tasks", json={"title": "through Valkey"})).raise_for_status()
+    await asyncio.sleep(0.05)  # what is written in a moment leaves together: at once it never is there
+    read = (await other.get(made.headers["location"])).raise_for_status()
+    return "detail=valkey" in read.headers["cache-status"]

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.amqp import client
-from tests.system import Replica, System, eventually
+from tests.system import Replica, System, eventually, found_in_valkey
 
 LIFE = "2"
 """Seconds that an entry lives here, and that a new gateway leaves the shared level alone."""
@@ -69,10 +69,7 @@ async def test_a_write_is_read_from_memory_through_the_gateway_that_answered_it(
 async def test_another_gateway_finds_it_in_valkey_and_hears_of_changes(
     one: httpx2.AsyncClient, other: httpx2.AsyncClient
 ) -> None:
-    async def found_in_valkey() -> bool:
-        return "detail=valkey" in await how(other, await a_task(one))
-
-    await eventually(found_in_valkey, "the new gateway trusts in Valkey")
+    await eventually(lambda: found_in_valkey(one, other), "the new gateway trusts in Valkey")
     task = await a_task(one)
     assert (await other.get(task)).json()["version"] == 1
 

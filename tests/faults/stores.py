@@ -13,7 +13,7 @@ from valkey.asyncio import Valkey
 from infra.local.mongodb import Client, MongoDB
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import GATEWAY, Stage
-from tests.system import eventually
+from tests.system import eventually, found_in_valkey
 
 AWAY_SECONDS = 120.0
 WAITING = 10_000
@@ -260,21 +260,14 @@ async def _read_through_valkey(scene: Scene) -> AsyncIterator[None]:
     writes, reads = await start("gateway", **more), await start("gateway", **more)
     mended = asyncio.Event()
     async with scene.stage.system.http(writes) as writing, scene.stage.system.http(reads) as reading:
-        await eventually(lambda: _is_served(writing, reading), "Valkey serves", 30)
+        await eventually(lambda: found_in_valkey(writing, reading), "Valkey serves", 30)
         looking = asyncio.create_task(_never_back(writing, reading, mended))
         yield
-        await eventually(lambda: _is_served(writing, reading), "Valkey serves again", 10)
+        await eventually(lambda: found_in_valkey(writing, reading), "Valkey serves again", 10)
         mended.set()
         await looking
     for replica in (writes, reads):  # where it comes to an error, they end with the stage
         replica.process.end()
-
-
-async def _is_served(writing: httpx2.AsyncClient, reading: httpx2.AsyncClient) -> bool:
-    """Whether what one gateway has answered comes out of Valkey through the other."""
-    written = (await writing.post("/tasks", json={"title": "through Valkey"})).raise_for_status()
-    read = (await reading.get(written.headers["location"])).raise_for_status()
-    return "detail=valkey" in read.headers["cache-status"]
 
 
 async def _never_back(writing: httpx2.AsyncClient, reading: httpx2.AsyncClient, end: asyncio.Event) -> None:

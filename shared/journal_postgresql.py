@@ -1,7 +1,8 @@
 """Inbox and outbox in PostgreSQL.
 
 The kernel drives BEGIN and COMMIT itself on a driver connection of its own choosing, so that SQLAlchemy's
-statements and the kernel's hot ones (asyncpg, prepared once) share one transaction.
+statements and the kernel's hot ones (asyncpg, prepared once) share one transaction. A batch that reads
+nothing and only adds rows is one statement with its inbox and outbox, and needs neither.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from time import monotonic
@@ -21,8 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared import journal_postgresql_statements as statements
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
+from shared.journal_postgresql_rows import adding
 from shared.journal_postgresql_url import address_and_tls
-from shared.journal_sql import SAID, SETTLED, SqlTransaction, causes_of
+from shared.journal_sql import ENDED_ELSEWHERE, SAID, SETTLED, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
@@ -33,26 +36,60 @@ FROZEN_SECONDS = 15
 TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work like that goes before it"
 ADVISORY_LOCK = 0x_C0_4E_7E_40
 """The one lock of a service's database (each service has a database of its own)."""
+LOCKED = f"BEGIN; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
+CONCLUDE = statements.CONCLUDE.format(ended_elsewhere=f"{ENDED_ELSEWHERE}, not ended: ")
 
 
 class PostgresqlTransaction(SqlTransaction):
-    """A transaction on asyncpg's connection, which the kernel's own statements use directly."""
+    """A transaction on asyncpg's connection, which the kernel's own statements use directly.
 
-    def __init__(self, connection: AsyncConnection, driver: "asyncpg.Connection[Any]"):
+    `opening` is the statement that it begins with, once it has to: empty where it has begun, or never does.
+    """
+
+    def __init__(self, connection: AsyncConnection, driver: "asyncpg.Connection[Any]", *, opening: str = ""):
         super().__init__(connection)
         self.driver = driver
+        self.opening = opening
+        self.begun = False
         self.used = monotonic()
         self.longest_idle = 0.0
 
     @contextmanager
     def using(self) -> Iterator[None]:
-        """Notes how long the connection lay idle in between."""
-        self.longest_idle = max(self.longest_idle, monotonic() - self.used)
+        """Notes how long the transaction lay idle in between."""
+        if self.begun:
+            self.longest_idle = max(self.longest_idle, monotonic() - self.used)
         with _translated(self.driver):
             yield
         self.used = monotonic()
 
+    async def begin(self) -> None:
+        """Open it, unless that is done."""
+        if self.opening:
+            opening, self.opening = self.opening, ""
+            self.begun, self.used = True, monotonic()
+            with self.using():
+                await self.driver.execute(opening)
+
+    async def commit(self) -> None:
+        if self.begun:
+            with self.using():
+                status = await self.driver.execute("COMMIT")
+            assert status == "COMMIT", "a statement failed and its error was swallowed"
+
+    async def flush(self) -> None:
+        await self.begin()
+        with self.using():
+            for are_rows, groups in groupby(self.taken(), key=_are_rows):
+                if are_rows:
+                    parts, columns = adding(cast(Any, groups))
+                    await self.driver.execute(f"WITH {', '.join(parts)} SELECT", *columns)
+                else:
+                    for statement, parameters in groups:
+                        await self._execute(cast(sa.Executable, statement), parameters)
+
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
+        await self.begin()
         queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
         with self.using():
             rows = await self.driver.fetch(statements.FIND, queues, ids)
@@ -64,8 +101,17 @@ class PostgresqlTransaction(SqlTransaction):
         return Noted(*row.values()) if row else None
 
     async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
+        if not all(map(_are_rows, self.waiting)):
+            await self.flush()
         columns = [*_columns(settled, SETTLED), *_columns(said, SAID)]
-        return cast(int, await self.driver.fetchval(statements.CONCLUDE, *columns))
+        parts, more = adding(cast(Any, self.taken()), after=len(columns))
+        with self.using():
+            count = await self.driver.fetchval(f"WITH {', '.join([*parts, CONCLUDE])}", *columns, *more)
+        return cast(int, count)
+
+
+def _are_rows(group: tuple[sa.Executable | sa.TableClause, Any]) -> bool:
+    return isinstance(group[0], sa.TableClause)
 
 
 def _columns(rows: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
@@ -117,27 +163,25 @@ class PostgresqlJournal:
 
     @asynccontextmanager
     async def transaction(self, *, contended: bool = False) -> AsyncIterator[PostgresqlTransaction]:
-        lock = f"; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})" if contended else ""
-        async with self.reading(kept=True) as transaction:
+        async with self.reading(kept=True, opening=LOCKED if contended else "BEGIN") as transaction:
             try:
-                with transaction.using():
-                    await transaction.driver.execute(f"BEGIN{lock}")
+                if contended:
+                    await transaction.begin()
                 yield transaction
-                with transaction.using():
-                    status = await transaction.driver.execute("COMMIT")
-                assert status == "COMMIT", "a statement failed and its error was swallowed"
+                await transaction.commit()
             except BaseException as error:
-                await _roll_back(transaction)
+                if transaction.begun:
+                    await _roll_back(transaction)
                 if isinstance(error, StoreAway) and transaction.longest_idle >= FROZEN_SECONDS:
                     raise TimeoutError(TOO_SLOW) from error
                 raise
 
     @asynccontextmanager
-    async def reading(self, *, kept: bool = False) -> AsyncIterator[PostgresqlTransaction]:
+    async def reading(self, *, kept: bool = False, opening: str = "") -> AsyncIterator[PostgresqlTransaction]:
         """`kept`: on the connection of the last batch, where nobody has it; taking one from the pool costs as
         much as a statement."""
         connection, driver = (await self._take_kept() if kept else None) or await self._connect()
-        transaction = PostgresqlTransaction(connection, driver)
+        transaction = PostgresqlTransaction(connection, driver, opening=opening)
         try:
             yield transaction
         except asyncio.CancelledError:
@@ -228,6 +272,8 @@ AWAY_STATES = ("08", "53", "57P", "58")
 """SQLSTATE classes: connection, resources (disk, memory, connections), shutdown, system."""
 CONFLICT_STATES = ("40001", "40P01")
 """Serialization failure, deadlock detected."""
+NOT_A_NUMBER = "22P02"
+"""What `statements.CONCLUDE` ends with where it finds less to end than it was told."""
 
 
 @contextmanager
@@ -238,7 +284,7 @@ def _translated(driver: "asyncpg.Connection[Any] | None" = None) -> Iterator[Non
     except Exception as error:
         causes = list(causes_of(error))
         state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
-        if state.startswith(CONFLICT_STATES):
+        if state.startswith(CONFLICT_STATES) or (state == NOT_A_NUMBER and ENDED_ELSEWHERE in str(error)):
             raise Conflict(str(error)) from error
         unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
         if state.startswith(AWAY_STATES) or unreachable or (driver and driver.is_closed()):

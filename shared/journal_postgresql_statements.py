@@ -9,7 +9,7 @@ LOOK_UP = """
 SELECT outcome, answer, attempt, due_at, error, versions FROM inbox WHERE queue = $1 AND message_id = $2"""
 
 CONCLUDE = """
-WITH settled AS (
+settled AS (
     INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint, versions)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
                          $7::text[])
@@ -24,7 +24,10 @@ WITH settled AS (
     SELECT * FROM unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                          $14::text[], $15::bytea[], $16::timestamptz[])
 )
-SELECT count(*) FROM settled"""
+SELECT (CASE WHEN count(*) = cardinality($1) THEN '' ELSE '{ended_elsewhere}' END || count(*))::int
+FROM settled"""
+# After its WITH, which may add rows as well. Only an error undoes what a statement has done: the text of this
+# one is no number, and PostgreSQL's log shows it.
 
 NOTE_START = """
 INSERT INTO inbox (queue, message_id, actor, starts) VALUES ($1, $2, $3, greatest($4::int, 0))

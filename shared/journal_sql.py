@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -37,8 +38,11 @@ SAID = [
 """What the inbox and the outbox keep, by attribute."""
 
 
-class SqlTransaction(Writing[sa.Executable], ABC):
-    """What SQL stores read and write in."""
+ENDED_ELSEWHERE = "another process has ended some of these commands"
+
+
+class SqlTransaction(Writing[sa.Executable | sa.TableClause], ABC):
+    """What SQL stores read and write in. What they write is a statement, or a row for a table."""
 
     def __init__(self, connection: AsyncConnection):
         super().__init__()
@@ -65,18 +69,14 @@ class SqlTransaction(Writing[sa.Executable], ABC):
         if not self.waiting:
             return
         with self.using():
-            for statement, parameters in self.taken():
-                await self._execute(statement, parameters)
+            for target, parameters in self.taken():
+                await self._execute(_statement(target), parameters)
 
     async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
-        await self.flush()
-        ordered = sorted(
-            settled, key=attrgetter("queue", "message_id")
-        )  # so that two processes meet in one order
-        with self.using():
-            count = await self._keep(ordered, said)
+        # In an order in which two processes meet, whatever came first.
+        count = await self._keep(sorted(settled, key=attrgetter("queue", "message_id")), said)
         if count != len(settled):
-            raise Conflict("another process has ended one of these commands")
+            raise Conflict(ENDED_ELSEWHERE)
 
     @abstractmethod
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]: ...
@@ -86,7 +86,12 @@ class SqlTransaction(Writing[sa.Executable], ABC):
 
     @abstractmethod
     async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
-        """Write inbox and outbox; how many commands had not ended before."""
+        """Write what waits, inbox and outbox; how many commands had not ended before."""
+
+
+@lru_cache
+def _statement(target: sa.Executable | sa.TableClause) -> sa.Executable:
+    return sa.insert(target) if isinstance(target, sa.TableClause) else target
 
 
 def sql(work: Work) -> SqlTransaction:

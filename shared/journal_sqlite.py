@@ -81,10 +81,12 @@ class SqliteTransaction(SqlTransaction):
         return None
 
     async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
+        await self.flush()
         now = _now()
         cells = attrgetter(*SETTLED)
-        ended = await self.driver.executemany(statements.SETTLE, [(*cells(one), now) for one in settled])
-        await self.driver.executemany(statements.SAY, [_row(one, now) for one in said])
+        with self.using():
+            ended = await self.driver.executemany(statements.SETTLE, [(*cells(one), now) for one in settled])
+            await self.driver.executemany(statements.SAY, [_row(one, now) for one in said])
         return ended.rowcount
 
 

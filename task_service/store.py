@@ -70,7 +70,6 @@ _ORDERS: dict[str, sa.ColumnElement[Any]] = {
 }
 
 _THIS = tasks.c.id == sa.bindparam("task")
-_ADD = sa.insert(tasks)
 _GET = _TASK.where(_THIS)
 _SAVE = sa.update(tasks).where(_THIS)
 _REMOVE = sa.delete(tasks).where(_THIS)
@@ -83,7 +82,7 @@ class TaskStore:
         self.transaction = sql(work)
 
     def add(self, task: Task) -> None:
-        self.transaction.write(_ADD, task.model_dump())
+        self.transaction.write(tasks, task.model_dump())
 
     def save(self, task: Task) -> None:
         self.transaction.write(_SAVE, task.model_dump(exclude={"id", "created_at"}) | {"task": task.id})

@@ -23,8 +23,6 @@ _FIND = sa.select(letters.c.id, letters.c.state, letters.c.replay).where(
     letters.c.fingerprint == sa.bindparam("fingerprint"),
 )
 _GET = sa.select(letters).where(letters.c.id == sa.bindparam("letter"))
-_ADD = sa.insert(letters)
-_ADD_DEATH = sa.insert(deaths)
 _DIED = (
     sa.update(letters)
     .where(letters.c.id == sa.bindparam("letter"))
@@ -45,9 +43,6 @@ _DIED_AGAIN = (
     .where(replays.c.id == sa.bindparam("replay"), replays.c.letter == sa.bindparam("of_letter"))
     .values(state="failed", ended_at=sa.bindparam("now"), note=sa.bindparam("why"))
 )
-_ADD_ACTION = sa.insert(actions)
-_ADD_ORDER = sa.insert(orders)
-_ADD_REPLAY = sa.insert(replays)
 _SET_STATE = (
     sa.update(letters)
     .where(letters.c.id == sa.bindparam("letter"))
@@ -104,13 +99,13 @@ class LetterStore:
             self._note(letter, death, known.state if kept else "open", now)
         row = {name: getattr(death, name) for name in ("died_at", "by", "reason", "attempts", "errors")}
         rest = {"id": new_id(), "letter": letter, "traceback": death.traceback, "replay": death.replay}
-        self.transaction.write(_ADD_DEATH, row | rest)
+        self.transaction.write(deaths, row | rest)
         return letter
 
     def _add(self, letter: UUID, death: Death, now: datetime) -> None:
         columns = {name: value for name, value in vars(death).items() if name in letters.c}
         self.transaction.write(
-            _ADD,
+            letters,
             columns
             | {"id": letter, "deaths": 1, "first_died_at": death.died_at, "state": "open", "replay": None}
             | {"edited_from": None, "changed_at": now, "changed_by": "desk_service"},
@@ -185,7 +180,7 @@ class LetterStore:
         order = new_id()
         what |= {"letter": str(letter)} if letter else {}
         self.transaction.write(
-            _ADD_ORDER, {"id": order, "who": who, "ordered_at": now, "what": what, "rate": rate}
+            orders, {"id": order, "who": who, "ordered_at": now, "what": what, "rate": rate}
         )
         self.record(who, "replayed", what | {"rate": rate}, now, letter=letter, ordered=order)
         return order
@@ -226,11 +221,11 @@ class LetterStore:
         }
         row |= {"state": "pending", "replay": replay, "edited_from": original.id}
         row |= {"sent_at": now, "changed_at": now, "changed_by": who}
-        self.transaction.write(_ADD, row)
+        self.transaction.write(letters, row)
         self.set_state(original.id, "edited", who, now)
         order = self._add_order({"edited": str(original.id)}, letter, rate, who, now)
         self.transaction.write(
-            _ADD_REPLAY, {"id": replay, "ordered": order, "letter": letter, "state": "queued", "note": ""}
+            replays, {"id": replay, "ordered": order, "letter": letter, "state": "queued", "note": ""}
         )
         self.record(
             who, "edited", {"changed": sorted(changed), "became": str(letter)}, now, letter=original.id
@@ -248,7 +243,7 @@ class LetterStore:
         ordered: UUID | None = None,
     ) -> None:
         row = {"id": new_id(), "at": now, "who": who, "what": what, "details": details}
-        self.transaction.write(_ADD_ACTION, row | {"letter": letter, "ordered": ordered})
+        self.transaction.write(actions, row | {"letter": letter, "ordered": ordered})
 
 
 def _said(choice: Choice, letter: UUID | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_sql import SqlTransaction
 from shared.journal_sqlite import SqliteJournal
 from shared.messages import new_id
-from tests.toy_service.handlers import ADD_HEARD, ADD_MARK
+from tests.toy_service.handlers import ADD_HEARD, MARKS
 
 MIGRATIONS = Path(__file__).parents[1] / "toy_service" / "migrations"
 KEY = ("toy.mark", "caf\xe9 \u041c 1")
@@ -171,7 +171,7 @@ async def test_what_goes_wrong_in_a_transaction_leaves_nothing(sql_journal: Jour
         with pytest.raises(error):
             async with sql_journal.transaction() as transaction:
                 assert isinstance(transaction, SqlTransaction)
-                transaction.write(ADD_MARK, MARK)
+                transaction.write(MARKS, MARK)
                 await transaction.flush()
                 raise error
 
@@ -182,7 +182,7 @@ async def test_a_statement_that_failed_is_not_committed_around(sql_journal: Jour
     with pytest.raises(AssertionError, match="a statement failed"):
         async with sql_journal.transaction() as transaction:
             assert isinstance(transaction, SqlTransaction)
-            transaction.write(ADD_MARK, MARK)
+            transaction.write(MARKS, MARK)
             transaction.write(ADD_HEARD, {"text": None})
             with pytest.raises(sa.exc.IntegrityError):
                 await transaction.flush()
@@ -195,7 +195,7 @@ async def test_transactions_at_once_wait_for_each_other_and_none_is_lost(sql_jou
         async with sql_journal.transaction(contended=True) as transaction:
             assert isinstance(transaction, SqlTransaction)
             number = (await transaction.read(COUNT)).scalar_one()
-            transaction.write(ADD_MARK, MARK | {"text": str(number)})
+            transaction.write(MARKS, MARK | {"text": str(number)})
             await transaction.conclude([], [])
 
     await asyncio.gather(*(mark() for _ in range(20)))

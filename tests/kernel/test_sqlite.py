@@ -17,7 +17,7 @@ from shared.journal_sqlite import SqliteJournal
 from tests.amqp import Client
 from tests.kernel.test_journal import DONE, KEY, MARK, MIGRATIONS, conclude, marks
 from tests.system import Replica, System, eventually
-from tests.toy_service.handlers import ADD_MARK
+from tests.toy_service.handlers import MARKS
 
 TOY = "tests.toy_service"
 ENDLESS = sa.text("WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n")
@@ -69,7 +69,7 @@ async def test_two_processes_that_no_lock_keeps_apart_still_have_one_effect(
         async with journal.transaction() as transaction:
             if not await transaction.find([KEY]):
                 await asyncio.sleep(0.01)
-                transaction.write(ADD_MARK, MARK)
+                transaction.write(MARKS, MARK)
                 await transaction.conclude([Settled(*KEY, "direct", DONE)], [])
 
     await asyncio.gather(*(mark(journal) for journal in journals * 5))
@@ -99,8 +99,8 @@ async def test_a_full_disk_is_a_store_that_is_away_and_nothing_is_half_written(
 
     with pytest.raises(StoreAway, match="disk is full"):
         async with journal.transaction() as transaction:
-            transaction.write(ADD_MARK, MARK)
-            transaction.write(ADD_MARK, MARK | {"text": "x" * 10_000})
+            transaction.write(MARKS, MARK)
+            transaction.write(MARKS, MARK | {"text": "x" * 10_000})
             await transaction.conclude([], [])
 
     assert await marks(journal) == 0
@@ -144,7 +144,7 @@ async def test_a_query_that_nobody_waits_for_any_more_is_ended(place: str, url: 
 
 async def test_a_query_sees_what_is_committed_and_does_not_wait(journal: SqliteJournal) -> None:
     async with journal.transaction() as transaction:
-        transaction.write(ADD_MARK, MARK)
+        transaction.write(MARKS, MARK)
         await transaction.flush()
         assert await marks(journal) == 0
         await journal.probe()

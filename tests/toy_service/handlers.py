@@ -14,7 +14,7 @@ from shared.journal_sql import sql
 from shared.messages import MOST_BYTES
 from tests.toy_service.contracts import AddOne, CountMarks, Mark, Marked, Marks, Told, WorkOut
 
-ADD_MARK = sa.text("INSERT INTO marks (text, message_id, actor) VALUES (:text, :message_id, :actor)")
+MARKS = sa.table("marks", *(sa.column(name, sa.Text) for name in ("text", "message_id", "actor")))
 ADD_HEARD = sa.text("INSERT INTO heard (text) VALUES (:text)")
 COUNT = sa.text(
     "SELECT (SELECT count(*) FROM marks WHERE text = :text) AS marks,"
@@ -41,7 +41,7 @@ async def mark(command: Mark, work: Work) -> Marks:
 
     assert command.text in sql(work).memory[read_ahead], "it was not read ahead"
     row = {"text": command.text, "message_id": work.id, "actor": work.actor}
-    sql(work).write(ADD_MARK, row)
+    sql(work).write(MARKS, row)
     work.say(Marked(text=command.text))
     behave(command, work)
     if command.then in {"lock_ab", "lock_ba"}:
@@ -93,14 +93,14 @@ async def work_beforehand(command: WorkOut, work: Work) -> str:
 
 async def give_up_working(command: WorkOut, reason: str, work: Work) -> None:
     row = {"text": f"{command.text} given up: {reason}", "message_id": work.id, "actor": work.actor}
-    sql(work).write(ADD_MARK, row)
+    sql(work).write(MARKS, row)
 
 
 @handles(WorkOut, prepare=work_beforehand, given_up=give_up_working)
 async def work_out(command: WorkOut, work: Work) -> Marks:
     """Write a row about what was worked out."""
     row = {"text": f"{command.text} {work.prepared}", "message_id": work.id, "actor": work.actor}
-    sql(work).write(ADD_MARK, row)
+    sql(work).write(MARKS, row)
     return Marks(marks=1, heard=0)
 
 

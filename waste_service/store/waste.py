@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Executable, Row, text
+from sqlalchemy import BigInteger, Executable, Numeric, Row, TableClause, Text, Uuid, column, table, text
 
 from shared.contracts.waste.generating import (
     Generation,
@@ -17,47 +17,40 @@ from shared.contracts.waste.generating import (
     WasteStored,
 )
 from shared.handling import Work
-from shared.journal_sql import sql
+from shared.journal_sql import TIME, sql
 from shared.messages import new_id
 from waste_service.domain.network import Place
 from waste_service.domain.placement import Plan, Waiting
 from waste_service.store.pages import LAST_NUMBER, Listing, RowNumber
 from waste_service.store.present import Present, present
 
-# What a batch writes most leaves in two statements with a list for each column. One for each row costs
-# PostgreSQL half as much again, and takes twice as long while the service's lock is held.
-GENERATE = text("""
-    WITH generated AS (
-        INSERT INTO generations (id, organization, created_at)
-        SELECT * FROM unnest(
-            CAST(:id AS uuid[]), CAST(:organization AS uuid[]), CAST(:created_at AS timestamptz[]))
-    ), amounted AS (
-        INSERT INTO amounts (generation, kind, amount)
-        SELECT * FROM unnest(CAST(:generation AS uuid[]), CAST(:kind AS text[]), CAST(:amount AS numeric[]))
-    )
-    INSERT INTO waiting (generation, organization, kind, amount)
-    SELECT * FROM unnest(
-        CAST(:unplaced_of AS uuid[]), CAST(:whose AS uuid[]),
-        CAST(:unplaced_kind AS text[]), CAST(:unplaced AS numeric[]))""")
-GENERATED = (
-    *("id", "organization", "created_at", "generation", "kind", "amount"),
-    *("unplaced_of", "whose", "unplaced_kind", "unplaced"),
+GENERATIONS = table(
+    "generations", column("id", Uuid), column("organization", Uuid), column("created_at", TIME)
 )
-PUT = text("""
-    WITH put AS (
-        SELECT * FROM unnest(
-            CAST(:generation AS uuid[]), CAST(:storage AS uuid[]), CAST(:kind AS text[]),
-            CAST(:amount AS numeric[]), CAST(:distance_metres AS bigint[]), CAST(:stored_at AS timestamptz[]))
-        AS put (generation, storage, kind, amount, distance_metres, stored_at)
-    ), placed AS (
-        INSERT INTO placements (generation, storage, kind, amount, distance_metres, stored_at)
-        SELECT * FROM put
-    )
+AMOUNTS = table("amounts", column("generation", Uuid), column("kind", Text), column("amount", Numeric))
+WAITING = table(
+    "waiting",
+    *(
+        column("generation", Uuid),
+        column("organization", Uuid),
+        column("kind", Text),
+        column("amount", Numeric),
+    ),
+)
+PLACEMENTS = table(
+    "placements",
+    *(column("generation", Uuid), column("storage", Uuid), column("kind", Text), column("amount", Numeric)),
+    *(column("distance_metres", BigInteger), column("stored_at", TIME)),
+)
+# Once a batch, with a list for each column: a storage that many fill is written once.
+FILL = text("""
     UPDATE capacities SET stored = stored + filled.amount, placements = placements + filled.count
-    FROM (SELECT storage, kind, sum(amount) AS amount, count(*) AS count FROM put GROUP BY storage, kind)
-        AS filled
+    FROM (
+        SELECT storage, kind, sum(amount) AS amount, count(*) AS count
+        FROM unnest(CAST(:storage AS uuid[]), CAST(:kind AS text[]), CAST(:amount AS numeric[]))
+        AS put (storage, kind, amount) GROUP BY storage, kind
+    ) AS filled
     WHERE capacities.storage = filled.storage AND capacities.kind = filled.kind""")
-PLACED = ("generation", "storage", "kind", "amount", "distance_metres", "stored_at")
 OLDEST_WAITING = text("""
     SELECT w.number, w.generation, w.organization, w.kind, w.amount, g.version
     FROM waiting w JOIN generations g ON g.id = w.generation
@@ -68,7 +61,7 @@ SHRINK_WAITING = text("UPDATE waiting SET amount = :amount WHERE number = :numbe
 REMOVE_WAITING = text("DELETE FROM waiting WHERE number = :number")
 RENEW_GENERATION = text("UPDATE generations SET version = :version WHERE id = :id")
 
-GENERATIONS = """
+SHOWN = """
     SELECT g.number AS position, g.id, g.created_at, g.version,
         o.name AS organization, o.id AS organization_id,
         a.kind, a.amount AS generated, w.amount AS waiting,
@@ -81,9 +74,9 @@ GENERATIONS = """
     LEFT JOIN places s ON s.id = p.storage
     ORDER BY g.number DESC, p.number"""
 # One statement, so that what a query shows is of one moment: generated = stored + waiting.
-GET_GENERATION = text(GENERATIONS.format(those="SELECT * FROM generations WHERE id = :id"))
+GET_GENERATION = text(SHOWN.format(those="SELECT * FROM generations WHERE id = :id"))
 LIST_GENERATIONS = text(
-    GENERATIONS.format(
+    SHOWN.format(
         those="""
         SELECT * FROM generations WHERE organization = :organization AND number < :last
         ORDER BY number DESC LIMIT :limit"""
@@ -117,18 +110,15 @@ class WasteStore:
             version=1,
         )
         stock = (await self.present()).change_stock()
-        self._add(GENERATE, GENERATED, id=generation.id, organization=organization.id, created_at=self.now)
+        row = {"id": generation.id, "organization": organization.id, "created_at": self.now}
+        self.transaction.write(GENERATIONS, row)
         for kind, amount in amounts.items():
-            self._add(GENERATE, GENERATED, generation=generation.id, kind=kind, amount=amount)
+            of_kind = {"generation": generation.id, "kind": kind, "amount": amount}
+            self.transaction.write(AMOUNTS, of_kind)
         for kind, amount in plan.unplaced.items():
             stock.keep_waiting(organization.id, kind, amount)
-            self._add(
-                *(GENERATE, GENERATED),
-                unplaced_of=generation.id,
-                whose=organization.id,
-                unplaced_kind=kind,
-                unplaced=amount,
-            )
+            of_kind = {"generation": generation.id, "kind": kind, "amount": amount}
+            self.transaction.write(WAITING, of_kind | {"organization": organization.id})
         stored = await self._put([(organization, generation.id, 1, plan)])
         return generation, stored
 
@@ -165,40 +155,41 @@ class WasteStore:
     async def _put(self, plans: Sequence[tuple[Place, UUID, int, Plan]]) -> list[WasteStored]:
         """Store what is planned for generations in these versions."""
         stock = (await self.present()).change_stock()
-        stored = []
-        for organization, generation, version, plan in plans:
-            for placement in plan.placements:
-                self._add(
-                    *(PUT, PLACED),
-                    generation=generation,
-                    storage=placement.storage_id,
-                    kind=placement.kind,
-                    amount=placement.amount,
-                    distance_metres=placement.distance_metres,
-                    stored_at=self.now,
-                )
-                stored.append(
-                    WasteStored(
-                        generation_id=generation,
-                        generation_version=version,
-                        organization=organization.name,
-                        organization_id=organization.id,
-                        storage_version=stock.put(placement),
-                        **placement.model_dump(),
-                    )
-                )
+        stored = [
+            WasteStored(
+                generation_id=generation,
+                generation_version=version,
+                organization=organization.name,
+                organization_id=organization.id,
+                storage_version=stock.put(placement),
+                **placement.model_dump(),
+            )
+            for organization, generation, version, plan in plans
+            for placement in plan.placements
+        ]
+        self._write_all(PLACEMENTS, map(self._row_of, stored))
+        if stored:
+            filled = self.transaction.grow(FILL, lambda: {"storage": [], "kind": [], "amount": []})
+            for one in stored:
+                filled["storage"].append(one.storage_id)
+                filled["kind"].append(one.kind)
+                filled["amount"].append(one.amount)
         return stored
 
-    def _add(self, statement: Executable, columns: Sequence[str], **row: Any) -> None:
-        """A row of some of a statement's columns."""
-        lists = self.transaction.grow(statement, lambda: {column: [] for column in columns})
-        for column, value in row.items():
-            lists[column].append(value)
+    def _row_of(self, stored: WasteStored) -> dict[str, Any]:
+        return {
+            "generation": stored.generation_id,
+            "storage": stored.storage_id,
+            "kind": stored.kind,
+            "amount": stored.amount,
+            "distance_metres": stored.distance_metres,
+            "stored_at": self.now,
+        }
 
-    def _write_all(self, statement: Executable, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Rows of one statement in a row leave together."""
+    def _write_all(self, target: Executable | TableClause, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Writes of one kind in a row leave together."""
         for row in rows:
-            self.transaction.write(statement, row)
+            self.transaction.write(target, row)
 
     async def get_generation(self, identity: UUID) -> Generation:
         rows = (await self.transaction.read(GET_GENERATION, {"id": identity})).all()

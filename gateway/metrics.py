@@ -3,7 +3,6 @@
 A request that became a message is also a log line, with the ids by which `make story` finds the rest.
 """
 
-import logging
 from functools import lru_cache, partial
 from time import perf_counter
 
@@ -11,8 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.health import Page
-
-log = logging.getLogger(__name__)
+from shared.telemetry import tell_of_message
 
 REQUESTS = Counter("http_requests_total", "HTTP requests answered.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -57,7 +55,7 @@ class HttpMetrics:
             durations.observe(seconds)
             if "message" in (sent := scope.get("state", {}).get("sent", {})):
                 fields = {"method": method, "path": scope["path"], "status": status}
-                log.info("request", extra={"fields": {**fields, "seconds": round(seconds, 6), **sent}})
+                tell_of_message("request", {**fields, "seconds": round(seconds, 6), **sent})
 
 
 @lru_cache(maxsize=1024)

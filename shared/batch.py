@@ -6,13 +6,15 @@ rolls it back, and each of its messages runs alone.
 """
 
 import asyncio
-import logging
 import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from time import perf_counter
+
+from prometheus_client import Counter, Histogram
 
 from shared.delivery import Delivery, Unsettled, send_answer, this_moment, touched_by
 from shared.handling import EVERYBODY
@@ -20,9 +22,7 @@ from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settle
 from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
 from shared.recovery import Recovery
 from shared.starts import until_back
-from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell
-
-log = logging.getLogger(__name__)
+from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell, tell_of_message
 
 BATCH = 64
 BATCH_CONTENDED = 256
@@ -270,8 +270,9 @@ class Batches:
             outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
             repeated = fits and delivery not in batch.first
             self._answer(delivery, outcome, repeated=repeated)
-            MESSAGES.labels(delivery.name, outcome.ending).inc()
-            MESSAGE_SECONDS.labels(delivery.name).observe(seconds)
+            ended_so, durations = _series(delivery.name, outcome.ending)
+            ended_so.inc()
+            durations.observe(seconds)
             _log_end(delivery, outcome, said.get(delivery.message_id, ()), seconds, repeated=repeated)
         BATCH_SIZE.observe(len(batch.deliveries))
         tell()  # what a crash from here on leaves behind is understood by what was told before
@@ -284,6 +285,11 @@ class Batches:
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
         publisher, versions = self.recovery.publisher, outcome.versions
         send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
+
+
+@lru_cache
+def _series(message: str, ending: str) -> tuple[Counter, Histogram]:
+    return MESSAGES.labels(message, ending), MESSAGE_SECONDS.labels(message)
 
 
 async def _read_ahead(deliveries: Sequence[Delivery], transaction: Transaction) -> None:
@@ -307,4 +313,4 @@ def _log_end(
         fields |= {"code": refusal.code, "reason": refusal.message}
     if repeated:
         fields["repeated"] = True
-    log.info(outcome.ending, extra={"fields": fields})
+    tell_of_message(outcome.ending, fields)

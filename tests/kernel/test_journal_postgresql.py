@@ -1,0 +1,155 @@
+"""What PostgreSQL's journal does in a way of its own: rows as lists of columns, and one statement a batch."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from infra.local.servers import Servers
+from shared.journal import Conflict, Outcome, Settled
+from shared.journal_postgresql import PostgresqlJournal
+from task_service.store import Ranked
+
+TOY = Path(__file__).parents[1] / "toy_service" / "migrations"
+KEY = ("toy.mark", "1")
+DONE = Settled(*KEY, "direct", Outcome("done", b"{}", b"\x00"))
+MARKS = sa.table("marks", sa.column("text", sa.Text))
+HEARD = sa.table("heard", sa.column("text", sa.Text))
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+EVERYTHING = sa.Table(
+    "every thing",
+    sa.MetaData(),
+    sa.Column("id", sa.Uuid),
+    sa.Column("order", sa.Text),
+    sa.Column("words", sa.ARRAY(sa.Text)),
+    sa.Column("numbers", sa.ARRAY(sa.Integer)),
+    sa.Column("amount", sa.Numeric(13, 3)),
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("fields", JSONB),
+    sa.Column("at", sa.DateTime(timezone=True)),
+    sa.Column("rank", Ranked),
+    sa.Column("yes", sa.Boolean),
+)
+WORDS = ['"', "\\", "", "NULL", "null", "{a,b}", ",", " ", "'", "\n", "молоко", "\\n", '\\"', "\U0001f600"]
+ROWS: list[dict[str, Any]] = [
+    {
+        "id": UUID(int=1),
+        "order": "'; DROP TABLE marks; --",
+        "words": WORDS,
+        "numbers": [1, None, -3],
+        "amount": Decimal("12.345"),
+        "body": b"\x00\xff",
+        "fields": {"a": [1, None, "\\"]},
+        "at": NOW,
+        "rank": "high",
+        "yes": True,
+    },
+    dict.fromkeys(EVERYTHING.c.keys()) | {"id": UUID(int=2), "words": [], "numbers": []},
+    dict.fromkeys(EVERYTHING.c.keys()) | {"id": UUID(int=3), "fields": {}},
+]
+_numbers = count(1)
+
+
+@pytest.fixture
+async def journal(servers: Servers) -> AsyncIterator[PostgresqlJournal]:
+    name = f"rows{next(_numbers)}"
+    servers.postgresql.create_database(name, "task_service", "task_service")
+    journal = PostgresqlJournal(servers.postgresql.url(name, "task_service", "task_service"), TOY)
+    await journal.migrate()
+    yield journal
+    await journal.close()
+
+
+async def counted(journal: PostgresqlJournal) -> tuple[int, ...]:
+    async with journal.reading() as transaction:
+        found = await transaction.read(
+            sa.text("SELECT (SELECT count(*) FROM marks), (SELECT count(*) FROM heard)")
+        )
+        return tuple(found.one())
+
+
+async def sent(journal: PostgresqlJournal, *writes: tuple[Any, dict[str, str]]) -> list[str]:
+    """The first words of what a batch with these writes sends, once the driver knows its types."""
+    queries: list[str] = []
+    for number in range(2):
+        async with journal.transaction() as transaction:
+            if number:
+                transaction.driver.add_query_logger(lambda query: queries.append(query.query.split()[0]))
+            for target, row in writes:
+                transaction.next_message()
+                transaction.write(target, row)
+            settled = Settled("toy.mark", f"{number}", "direct", DONE.outcome)
+            await transaction.conclude([settled], [])
+    await asyncio.sleep(0)  # the driver tells of a query in the loop's next turn
+    return queries
+
+
+async def test_rows_of_every_type_come_back_as_they_were(journal: PostgresqlJournal) -> None:
+    async with journal.transaction() as transaction:
+        await transaction.begin()
+        await transaction.connection.run_sync(EVERYTHING.create)
+        for row in ROWS:
+            transaction.write(EVERYTHING, row)
+        await transaction.conclude([], [])
+
+    async with journal.reading() as transaction:
+        found = (await transaction.read(sa.select(EVERYTHING).order_by(EVERYTHING.c.id))).mappings().all()
+    assert [dict(row) for row in found] == ROWS
+
+
+async def test_a_batch_that_reads_nothing_and_only_adds_rows_is_one_statement(
+    journal: PostgresqlJournal,
+) -> None:
+    rows = [(table, {"text": f"{number}"}) for number in range(64) for table in (MARKS, HEARD)]
+
+    assert await sent(journal, *rows) == ["WITH"]
+    assert await counted(journal) == (128, 128)
+
+
+async def test_what_does_more_begins_and_commits(journal: PostgresqlJournal) -> None:
+    change = sa.text("DELETE FROM marks WHERE text = :text")
+
+    queries = await sent(journal, (MARKS, {"text": "x"}), (change, {"text": "x"}), (HEARD, {"text": "x"}))
+
+    assert (queries[0], queries[-1]) == ("BEGIN", "COMMIT")
+    assert await counted(journal) == (0, 2)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_rows_of_a_command_that_another_process_has_ended_are_not_kept(
+    journal: PostgresqlJournal, *, reads: bool
+) -> None:
+    async with journal.transaction() as transaction:
+        await transaction.conclude([DONE], [])
+
+    with pytest.raises(Conflict, match="another process has ended some of these commands"):
+        async with journal.transaction() as transaction:
+            if reads:
+                await transaction.read(sa.text("SELECT 1"))
+            transaction.write(MARKS, {"text": "x"})
+            await transaction.conclude([DONE, Settled("toy.mark", "2", "direct", DONE.outcome)], [])
+
+    assert await counted(journal) == (0, 0)
+    async with journal.transaction() as transaction:
+        assert set(await transaction.find([KEY, ("toy.mark", "2")])) == {KEY}
+
+
+async def test_rows_that_the_store_refuses_undo_the_whole_batch(journal: PostgresqlJournal) -> None:
+    with pytest.raises(asyncpg.NotNullViolationError):
+        async with journal.transaction() as transaction:
+            transaction.write(MARKS, {"text": "x"})
+            transaction.write(HEARD, {"text": None})
+            await transaction.conclude([DONE], [])
+
+    assert await counted(journal) == (0, 0)
+    async with journal.transaction() as transaction:
+        assert await transaction.find([KEY]) == {}

@@ -19,7 +19,7 @@ from shared.journal_mongo_documents import ENDED, Document, id_of, listed, row_o
 from shared.journal_mongo_errors import translated
 from shared.journal_mongo_outbox import documents_of
 from shared.journal_mongo_reads import EXACT, Reads
-from shared.writing import Writing
+from shared.journal_writing import Writing
 
 Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne | DeleteOne
 Sent = Write | UpdateMany

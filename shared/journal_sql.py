@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
-from shared.writing import Writing
+from shared.journal_writing import Writing
 
 OUTCOME = ("ending", "answer", "fingerprint", "versions")
 SETTLED = ["queue", "message_id", "actor", *(f"outcome.{name}" for name in OUTCOME)]

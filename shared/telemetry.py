@@ -84,11 +84,13 @@ class Lines(logging.StreamHandler[TextIO]):
 
     def add(self, line: str) -> None:
         self.waiting.append(f"{line}\n")
-        if len(self.waiting) == 1:
-            if loop := _running_loop():
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no turn will end
+            self.flush()
+        else:
+            if len(self.waiting) == 1:
                 loop.call_soon(self.flush)
-            else:
-                self.flush()
 
     def flush(self) -> None:
         with self.lock or nullcontext():
@@ -107,13 +109,6 @@ def tell() -> None:
     """Have all lines leave that wait for the end of the turn."""
     for handler in logging.root.handlers:
         handler.flush()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def tell_of_message(event: str, fields: Mapping[str, Any]) -> None:

@@ -115,7 +115,7 @@ def test_a_service_is_known_wherever_services_are_listed(service: str) -> None:
 
 def test_the_kernel_stays_one_that_a_person_can_read() -> None:
     shared = ROOT / "shared"
-    forms = {*shared.glob("journal_*.py"), shared / "blobs.py"}  # one for each kind of store
+    forms = {*shared.glob("journal_*.py"), shared / "blobs.py"}  # what is of one kind of store, or of all
     rest = set((ROOT / "shared").glob("*.py")) - forms
 
     assert sum(map(code_lines, rest)) < KERNEL_LINES

@@ -200,7 +200,7 @@ class Batches:
             await self._execute(delivery, transaction, batch)
         self._refuse_reused(batch)
         if batch.settled or batch.said:
-            await transaction.conclude(batch.settled, batch.said)
+            await transaction.conclude(batch.settled, batch.said, last=True)
 
     async def _execute(self, delivery: Delivery, transaction: Transaction, batch: _Batch) -> None:
         work = delivery.work(transaction, batch.now)

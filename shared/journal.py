@@ -108,8 +108,11 @@ class Transaction(Protocol):
     async def look_up(self, key: Key) -> Noted | None:
         """What the inbox has of one command, if anything."""
 
-    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
-        """Write inbox and outbox. `Conflict` if another process has ended one of the commands meanwhile."""
+    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool = False) -> None:
+        """Write inbox and outbox. `Conflict` if another process has ended one of the commands meanwhile.
+
+        `last`: nothing but the commit comes after it, which a store may join to it.
+        """
 
 
 class Journal(Protocol):

@@ -140,7 +140,7 @@ class MongoTransaction(Writing[tuple[str, type]]):
             row["outcome"], row["answer"], row["attempt"], row["due_at"], row["error"], row["versions"]
         )
 
-    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
+    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool = False) -> None:
         await self.flush()
         now = datetime.now(UTC)
         try:

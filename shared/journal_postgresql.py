@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
-from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from time import monotonic
@@ -23,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from shared import journal_postgresql_statements as statements
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
-from shared.journal_postgresql_rows import adding
+from shared.journal_postgresql_rows import Rows, adding, leaving_together
 from shared.journal_postgresql_url import address_and_tls
-from shared.journal_sql import ENDED_ELSEWHERE, SAID, SETTLED, SqlTransaction, causes_of
+from shared.journal_sql import ENDED_BEFORE, SAID, SETTLED, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work
 ADVISORY_LOCK = 0x_C0_4E_7E_40
 """The one lock of a service's database (each service has a database of its own)."""
 LOCKED = f"BEGIN; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
-CONCLUDE = statements.CONCLUDE.format(ended_elsewhere=f"{ENDED_ELSEWHERE}, not ended: ")
+CONCLUDE = statements.CONCLUDE.format(ended_before=f"{ENDED_BEFORE}; and not yet: ")
 
 
 class PostgresqlTransaction(SqlTransaction):
@@ -66,10 +65,10 @@ class PostgresqlTransaction(SqlTransaction):
     async def begin(self) -> None:
         """Open it, unless that is done."""
         if self.opening:
-            opening, self.opening = self.opening, ""
             self.begun, self.used = True, monotonic()
             with self.using():
-                await self.driver.execute(opening)
+                await self.driver.execute(self.opening)
+            self.opening = ""
 
     async def commit(self) -> None:
         if self.begun:
@@ -80,13 +79,12 @@ class PostgresqlTransaction(SqlTransaction):
     async def flush(self) -> None:
         await self.begin()
         with self.using():
-            for are_rows, groups in groupby(self.taken(), key=_are_rows):
-                if are_rows:
-                    parts, columns = adding(cast(Any, groups))
+            for group in leaving_together(self.taken()):
+                if isinstance(group, dict):
+                    parts, columns = adding(group)
                     await self.driver.execute(f"WITH {', '.join(parts)} SELECT", *columns)
                 else:
-                    for statement, parameters in groups:
-                        await self._execute(cast(sa.Executable, statement), parameters)
+                    await self._execute(*group)
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         await self.begin()
@@ -96,22 +94,24 @@ class PostgresqlTransaction(SqlTransaction):
         return {(queue, message_id): Outcome(*outcome) for queue, message_id, *outcome in map(tuple, rows)}
 
     async def look_up(self, key: Key) -> Noted | None:
+        await self.begin()
         with _translated(self.driver):
             row = await self.driver.fetchrow(statements.LOOK_UP, *key)
         return Noted(*row.values()) if row else None
 
-    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
-        if not all(map(_are_rows, self.waiting)):
+    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool) -> int:
+        groups = list(leaving_together(self.waiting))
+        rows: Rows = groups[0] if groups and isinstance(groups[0], dict) else {}
+        if last and len(groups) == bool(rows):
+            self.taken()
+        else:
+            rows = {}
             await self.flush()
         columns = [*_columns(settled, SETTLED), *_columns(said, SAID)]
-        parts, more = adding(cast(Any, self.taken()), after=len(columns))
+        parts, more = adding(rows, after=len(columns))
         with self.using():
             count = await self.driver.fetchval(f"WITH {', '.join([*parts, CONCLUDE])}", *columns, *more)
         return cast(int, count)
-
-
-def _are_rows(group: tuple[sa.Executable | sa.TableClause, Any]) -> bool:
-    return isinstance(group[0], sa.TableClause)
 
 
 def _columns(rows: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
@@ -170,7 +170,7 @@ class PostgresqlJournal:
                 yield transaction
                 await transaction.commit()
             except BaseException as error:
-                if transaction.begun:
+                if transaction.begun or isinstance(error, StoreAway):  # which may mean: it is slow to cancel
                     await _roll_back(transaction)
                 if isinstance(error, StoreAway) and transaction.longest_idle >= FROZEN_SECONDS:
                     raise TimeoutError(TOO_SLOW) from error
@@ -284,7 +284,9 @@ def _translated(driver: "asyncpg.Connection[Any] | None" = None) -> Iterator[Non
     except Exception as error:
         causes = list(causes_of(error))
         state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
-        if state.startswith(CONFLICT_STATES) or (state == NOT_A_NUMBER and ENDED_ELSEWHERE in str(error)):
+        if state.startswith(CONFLICT_STATES) or (
+            state == NOT_A_NUMBER and ENDED_BEFORE in str(causes[-1].args)
+        ):
             raise Conflict(str(error)) from error
         unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
         if state.startswith(AWAY_STATES) or unreachable or (driver and driver.is_closed()):

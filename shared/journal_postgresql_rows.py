@@ -3,7 +3,8 @@
 Sent one by one, rows cost PostgreSQL and its driver half as much again, and a round trip for each table.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,23 +13,42 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 DIALECT: sa.Dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
 Process = Callable[[Any], Any]
+Rows = dict[sa.TableClause, list[Mapping[str, Any]]]
+"""All of a table name the same columns, those of the first. SQLAlchemy's own defaults are not applied."""
+CUT = re.compile(r"^(VARCHAR|CHAR)(\(\d+\))?")
+"""A cast to these cuts what is too long; going into the column, a text is refused."""
 
 
-def adding(
-    groups: Iterable[tuple[sa.TableClause, Sequence[Mapping[str, Any]]]], after: int = 0
-) -> tuple[list[str], list[list[Any]]]:
-    """A part of a WITH for each table, and their parameters, numbered after so many others.
+def leaving_together(
+    groups: Iterable[tuple[sa.Executable | sa.TableClause, list[Any]]],
+) -> Iterator["Rows | tuple[sa.Executable, list[Any]]"]:
+    """Groups of writes in their order: those of rows in a row as one, in which no table stands twice.
 
-    Rows of a table name the same columns: those of the first.
+    In what order the parts of a WITH run, PostgreSQL leaves open.
     """
+    rows: Rows = {}
+    for target, parameters in groups:
+        if rows and (target in rows or not isinstance(target, sa.TableClause)):
+            yield rows
+            rows = {}
+        if isinstance(target, sa.TableClause):
+            rows[target] = parameters
+        else:
+            yield target, parameters
+    if rows:
+        yield rows
+
+
+def adding(rows: Rows, after: int = 0) -> tuple[list[str], list[list[Any]]]:
+    """A part of a WITH for each table, and their parameters, numbered after so many others."""
     parts: list[str] = []
     columns: list[list[Any]] = []
-    for number, (table, rows) in enumerate(groups):
-        names = tuple(rows[0])
+    for table, added in rows.items():
+        names = tuple(added[0])
         insert, processes = _insert(table, names, after + len(columns))
-        parts.append(f"rows_{number} AS ({insert})")
+        parts.append(f"rows_{len(parts)} AS ({insert})")
         for name, process in zip(names, processes, strict=True):
-            cells = [row[name] for row in rows]
+            cells = [row[name] for row in added]
             columns.append([process(cell) for cell in cells] if process else cells)
     return parts, columns
 
@@ -43,7 +63,7 @@ def _insert(table: sa.TableClause, names: Sequence[str], after: int) -> tuple[st
     for number, name in enumerate(names, after + 1):
         form = table.c[name].type
         process = form.dialect_impl(DIALECT).bind_processor(DIALECT)
-        spelt = form.compile(dialect=DIALECT)
+        spelt = CUT.sub("TEXT", form.compile(dialect=DIALECT))
         if spelt.endswith("[]"):  # a list of lists would be read as one list
             taken.append(f"{quote(name)}::{spelt}")
             lists.append(f"${number}::TEXT[]")
@@ -63,7 +83,7 @@ def _literal_after(process: Process | None) -> Process:
 
 
 def _literal(items: Iterable[Any]) -> str:
-    """An array as PostgreSQL reads it: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO."""
+    """An array of texts or numbers as PostgreSQL reads it: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO."""
     return "{" + ",".join("NULL" if item is None else _quoted(str(item)) for item in items) + "}"
 
 

@@ -24,7 +24,7 @@ settled AS (
     SELECT * FROM unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                          $14::text[], $15::bytea[], $16::timestamptz[])
 )
-SELECT (CASE WHEN count(*) = cardinality($1) THEN '' ELSE '{ended_elsewhere}' END || count(*))::int
+SELECT (CASE WHEN count(*) = cardinality($1) THEN '' ELSE '{ended_before}' END || count(*))::int
 FROM settled"""
 # After its WITH, which may add rows as well. Only an error undoes what a statement has done: the text of this
 # one is no number, and PostgreSQL's log shows it.

@@ -38,7 +38,7 @@ SAID = [
 """What the inbox and the outbox keep, by attribute."""
 
 
-ENDED_ELSEWHERE = "another process has ended some of these commands"
+ENDED_BEFORE = "some of these commands were ended before"
 
 
 class SqlTransaction(Writing[sa.Executable | sa.TableClause], ABC):
@@ -72,11 +72,11 @@ class SqlTransaction(Writing[sa.Executable | sa.TableClause], ABC):
             for target, parameters in self.taken():
                 await self._execute(_statement(target), parameters)
 
-    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said]) -> None:
+    async def conclude(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool = False) -> None:
         # In an order in which two processes meet, whatever came first.
-        count = await self._keep(sorted(settled, key=attrgetter("queue", "message_id")), said)
+        count = await self._keep(sorted(settled, key=attrgetter("queue", "message_id")), said, last=last)
         if count != len(settled):
-            raise Conflict(ENDED_ELSEWHERE)
+            raise Conflict(ENDED_BEFORE)
 
     @abstractmethod
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]: ...
@@ -85,7 +85,7 @@ class SqlTransaction(Writing[sa.Executable | sa.TableClause], ABC):
     async def look_up(self, key: Key) -> Noted | None: ...
 
     @abstractmethod
-    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
+    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool) -> int:
         """Write what waits, inbox and outbox; how many commands had not ended before."""
 
 

@@ -80,7 +80,7 @@ class SqliteTransaction(SqlTransaction):
             return Noted(ending, answer, attempt, _time(due_at) if due_at else None, error, versions)
         return None
 
-    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said]) -> int:
+    async def _keep(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool) -> int:
         await self.flush()
         now = _now()
         cells = attrgetter(*SETTLED)

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from infra.local.servers import Servers
-from shared.journal import Conflict, Outcome, Settled
+from shared import journal_postgresql
+from shared.journal import Conflict, Outcome, Settled, StoreAway
 from shared.journal_postgresql import PostgresqlJournal
 from task_service.store import Ranked
 
@@ -30,6 +31,7 @@ EVERYTHING = sa.Table(
     sa.MetaData(),
     sa.Column("id", sa.Uuid),
     sa.Column("order", sa.Text),
+    sa.Column("short", sa.String(3)),
     sa.Column("words", sa.ARRAY(sa.Text)),
     sa.Column("numbers", sa.ARRAY(sa.Integer)),
     sa.Column("amount", sa.Numeric(13, 3)),
@@ -44,6 +46,7 @@ ROWS: list[dict[str, Any]] = [
     {
         "id": UUID(int=1),
         "order": "'; DROP TABLE marks; --",
+        "short": "мол",
         "words": WORDS,
         "numbers": [1, None, -3],
         "amount": Decimal("12.345"),
@@ -60,10 +63,15 @@ _numbers = count(1)
 
 
 @pytest.fixture
-async def journal(servers: Servers) -> AsyncIterator[PostgresqlJournal]:
+def database(servers: Servers) -> str:
     name = f"rows{next(_numbers)}"
     servers.postgresql.create_database(name, "task_service", "task_service")
-    journal = PostgresqlJournal(servers.postgresql.url(name, "task_service", "task_service"), TOY)
+    return servers.postgresql.url(name, "task_service", "task_service")
+
+
+@pytest.fixture
+async def journal(database: str) -> AsyncIterator[PostgresqlJournal]:
+    journal = PostgresqlJournal(database, TOY)
     await journal.migrate()
     yield journal
     await journal.close()
@@ -77,7 +85,9 @@ async def counted(journal: PostgresqlJournal) -> tuple[int, ...]:
         return tuple(found.one())
 
 
-async def sent(journal: PostgresqlJournal, *writes: tuple[Any, dict[str, str]]) -> list[str]:
+async def sent(
+    journal: PostgresqlJournal, *writes: tuple[Any, dict[str, str]], apart: bool = True
+) -> list[str]:
     """The first words of what a batch with these writes sends, once the driver knows its types."""
     queries: list[str] = []
     for number in range(2):
@@ -85,10 +95,11 @@ async def sent(journal: PostgresqlJournal, *writes: tuple[Any, dict[str, str]]) 
             if number:
                 transaction.driver.add_query_logger(lambda query: queries.append(query.query.split()[0]))
             for target, row in writes:
-                transaction.next_message()
+                if apart:  # each is another message's
+                    transaction.next_message()
                 transaction.write(target, row)
             settled = Settled("toy.mark", f"{number}", "direct", DONE.outcome)
-            await transaction.conclude([settled], [])
+            await transaction.conclude([settled], [], last=True)
     await asyncio.sleep(0)  # the driver tells of a query in the loop's next turn
     return queries
 
@@ -131,25 +142,79 @@ async def test_rows_of_a_command_that_another_process_has_ended_are_not_kept(
     async with journal.transaction() as transaction:
         await transaction.conclude([DONE], [])
 
-    with pytest.raises(Conflict, match="another process has ended some of these commands"):
+    with pytest.raises(Conflict, match="some of these commands were ended before"):
         async with journal.transaction() as transaction:
             if reads:
                 await transaction.read(sa.text("SELECT 1"))
             transaction.write(MARKS, {"text": "x"})
-            await transaction.conclude([DONE, Settled("toy.mark", "2", "direct", DONE.outcome)], [])
+            await transaction.conclude(
+                [DONE, Settled("toy.mark", "2", "direct", DONE.outcome)], [], last=True
+            )
 
     assert await counted(journal) == (0, 0)
     async with journal.transaction() as transaction:
         assert set(await transaction.find([KEY, ("toy.mark", "2")])) == {KEY}
 
 
-async def test_rows_that_the_store_refuses_undo_the_whole_batch(journal: PostgresqlJournal) -> None:
-    with pytest.raises(asyncpg.NotNullViolationError):
+@pytest.mark.parametrize("table", ["heard", "unique_at_commit"])
+async def test_rows_that_the_store_refuses_undo_the_whole_batch(
+    journal: PostgresqlJournal, table: str
+) -> None:
+    """At once, or where it would commit."""
+    refused = sa.table(table, sa.column("text", sa.Text))
+    with pytest.raises((asyncpg.NotNullViolationError, asyncpg.UniqueViolationError)):
         async with journal.transaction() as transaction:
             transaction.write(MARKS, {"text": "x"})
-            transaction.write(HEARD, {"text": None})
-            await transaction.conclude([DONE], [])
+            for _ in range(2):
+                transaction.write(refused, {"text": None if table == "heard" else "twin"})
+            await transaction.conclude([DONE], [], last=True)
 
     assert await counted(journal) == (0, 0)
     async with journal.transaction() as transaction:
         assert await transaction.find([KEY]) == {}
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_what_is_concluded_in_the_middle_of_a_batch_is_undone_with_it(
+    journal: PostgresqlJournal, *, looks: bool
+) -> None:
+    with pytest.raises(RuntimeError):
+        async with journal.transaction() as transaction:
+            transaction.write(MARKS, {"text": "of another message"})
+            if looks:
+                assert await transaction.look_up(KEY) is None
+            await transaction.conclude([DONE], [])
+            raise RuntimeError
+
+    assert await counted(journal) == (0, 0)
+    async with journal.transaction() as transaction:
+        assert await transaction.find([KEY]) == {}
+
+
+async def test_a_table_that_a_message_writes_twice_keeps_its_order(journal: PostgresqlJournal) -> None:
+    queries = await sent(
+        journal, (MARKS, {"text": "1"}), (HEARD, {"text": "x"}), (MARKS, {"text": "2"}), apart=False
+    )
+
+    assert queries.count("WITH") == 3
+    async with journal.reading() as transaction:
+        found = await transaction.read(sa.text("SELECT text FROM marks ORDER BY ctid"))
+        assert [*found.scalars()] == ["1", "2"] * 2
+
+
+async def test_a_statement_that_takes_too_long_leaves_connections_that_serve(
+    journal: PostgresqlJournal, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_postgresql, "STATEMENT_SECONDS", 0.5)
+    hasty = PostgresqlJournal(database, TOY)
+    async with journal.transaction() as holding:
+        await holding.read(sa.text("LOCK TABLE marks"))
+        with pytest.raises(StoreAway):
+            async with hasty.transaction() as transaction:
+                transaction.write(MARKS, {"text": "x"})
+                await transaction.conclude([DONE], [], last=True)
+
+    assert await counted(hasty) == (0, 0)
+    assert await sent(hasty, (MARKS, {"text": "y"})) == ["WITH"]
+    assert await counted(hasty) == (2, 0)
+    await hasty.close()

@@ -42,7 +42,7 @@ PLACEMENTS = table(
     *(column("generation", Uuid), column("storage", Uuid), column("kind", Text), column("amount", Numeric)),
     *(column("distance_metres", BigInteger), column("stored_at", TIME)),
 )
-# Once a batch, with a list for each column: a storage that many fill is written once.
+# As a rule once a batch, with a list for each column: a storage that many fill is written once.
 FILL = text("""
     UPDATE capacities SET stored = stored + filled.amount, placements = placements + filled.count
     FROM (
@@ -115,11 +115,11 @@ class WasteStore:
         for kind, amount in amounts.items():
             of_kind = {"generation": generation.id, "kind": kind, "amount": amount}
             self.transaction.write(AMOUNTS, of_kind)
+        stored = await self._put([(organization, generation.id, 1, plan)])
         for kind, amount in plan.unplaced.items():
             stock.keep_waiting(organization.id, kind, amount)
             of_kind = {"generation": generation.id, "kind": kind, "amount": amount}
             self.transaction.write(WAITING, of_kind | {"organization": organization.id})
-        stored = await self._put([(organization, generation.id, 1, plan)])
         return generation, stored
 
     async def oldest_waiting(self, whose: Collection[tuple[UUID, str]]) -> list[Waiting]:

@@ -13,6 +13,7 @@ import aio_pika
 from benchmarks.bench import Bench
 from benchmarks.cpu import cpu_seconds
 from infra.local.processes import Process
+from tests.system import eventually
 
 AT_A_TIME = 256
 EVENTS = "bench.events"
@@ -33,6 +34,13 @@ async def fill(bench: Bench, queue: str, messages: Iterable[aio_pika.Message]) -
     """Put persistent messages into a queue that holds nothing else, all confirmed."""
     async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
         channel = await connection.channel(on_return_raises=True)
+
+        async def nobody_consumes() -> bool:
+            declared = await channel.declare_queue(queue, passive=True)
+            return declared.declaration_result.consumer_count == 0
+
+        # What workers that were ended had in hand comes back then, to be done alone: purge that as well.
+        await eventually(nobody_consumes, f"nobody consumes {queue}")
         await (await channel.get_queue(queue)).purge()
         waiting = iter(messages)
 

@@ -101,14 +101,10 @@ class PostgresqlTransaction(SqlTransaction):
 
     async def _keep(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool) -> int:
         groups = list(leaving_together(self.waiting))
-        rows: Rows = groups[0] if groups and isinstance(groups[0], dict) else {}
-        if last and len(groups) == bool(rows):
-            self.taken()
-        else:
-            rows = {}
+        if not last or len(groups) > 1 or not all(isinstance(group, dict) for group in groups):
             await self.flush()
         columns = [*_columns(settled, SETTLED), *_columns(said, SAID)]
-        parts, more = adding(rows, after=len(columns))
+        parts, more = adding(cast(Rows, dict(self.taken())), after=len(columns))
         with self.using():
             count = await self.driver.fetchval(f"WITH {', '.join([*parts, CONCLUDE])}", *columns, *more)
         return cast(int, count)

@@ -117,6 +117,17 @@ async def test_rows_of_every_type_come_back_as_they_were(journal: PostgresqlJour
     assert [dict(row) for row in found] == ROWS
 
 
+async def test_a_text_that_is_too_long_for_its_column_is_refused_and_not_cut(
+    journal: PostgresqlJournal,
+) -> None:
+    with pytest.raises(asyncpg.StringDataRightTruncationError):
+        async with journal.transaction() as transaction:
+            await transaction.begin()
+            await transaction.connection.run_sync(EVERYTHING.create)
+            transaction.write(EVERYTHING, ROWS[0] | {"short": "молоко"})
+            await transaction.conclude([], [])
+
+
 async def test_a_batch_that_reads_nothing_and_only_adds_rows_is_one_statement(
     journal: PostgresqlJournal,
 ) -> None:

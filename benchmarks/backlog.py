@@ -4,7 +4,8 @@ The clock runs from the first effect that is seen to the last: starting a proces
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -61,11 +62,18 @@ async def keep_events(bench: Bench, *keys: str) -> None:
             await queue.bind("events", key)
 
 
-async def events_kept(bench: Bench) -> int:
-    """How many were kept since this was asked last."""
+@asynccontextmanager
+async def events_kept(bench: Bench) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Asks how many have been kept meanwhile: what is there has been confirmed."""
     async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
-        queue = await (await connection.channel()).get_queue(EVENTS)
-        return (await queue.purge()).message_count or 0
+        channel = await connection.channel()
+        await (await channel.get_queue(EVENTS)).purge()
+
+        async def kept() -> int:
+            queue = await channel.declare_queue(EVENTS, passive=True)
+            return queue.declaration_result.message_count or 0
+
+        yield kept
 
 
 async def drain(

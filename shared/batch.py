@@ -1,37 +1,32 @@
 """Group commit: what arrived during the last commit shares the next transaction.
 
-One batch at a time in a process, over all its queues. Nobody waits for a batch to fill. No answer, event or
-acknowledgement leaves before the commit. Whatever spoils a batch (a refusal after a write, anything broken)
-rolls it back, and each of its messages runs alone.
+Over all queues of a process. Nobody waits for a batch to fill. No answer, event or acknowledgement leaves
+before the commit. Whatever spoils a batch (a refusal after a write, anything broken) rolls it back, and each
+of its messages runs alone.
+
+While a batch is written, the next one is worked out, if a whole one waits. Each has the store from its first
+touch until it has ended, tries again included, and they have it in their order: so a batch reads what the one
+before it has left, as if there were one at a time. What reads, or takes a lock, waits for its turn with that.
 """
 
 import asyncio
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import timedelta
 from time import perf_counter
 
-from prometheus_client import Counter, Histogram
-
-from shared.delivery import Delivery, Unsettled, send_answer, this_moment, touched_by
+from shared.delivery import Delivery, Unsettled, this_moment, touched_by
 from shared.handling import EVERYBODY
-from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Said, Settled, StoreAway, Transaction
-from shared.messages import CommandRefused, Event, Invalid, MessageIdReused, Raw, Refusal
+from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Settled, StoreAway, Transaction
+from shared.leaving import REUSED, Batch, Leaving
+from shared.messages import CommandRefused, Event, Invalid, Raw, Refusal
 from shared.recovery import Recovery
 from shared.starts import until_back
-from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell, tell_of_message
 
-BATCH = 64
-BATCH_CONTENDED = 256
-"""Of what changes the state of its service under a lock: another process waits for that, and reads anew."""
+BATCH, BATCH_OF_LARGE = 256, 64
 FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
-MOST_TOLD = 100
-"""Events of one message that its log line names."""
-REUSED = MessageIdReused("This message id was used before with other content; take a new one.")
 
 
 class _Spoiled(Exception):
@@ -41,18 +36,23 @@ class _Spoiled(Exception):
         self.error = error
 
 
-@dataclass(slots=True)
-class _Batch:
-    """What a transaction settled, for the time after its commit. It is one moment for all of it: stores then
-    write the same change of many documents as one.
-    """
+class Turn:
+    """A batch's turn at the store, which it has once at most until it gives it back."""
 
-    deliveries: Sequence[Delivery]
-    now: datetime = field(default_factory=this_moment)
-    first: set[Delivery] = field(default_factory=set)
-    outcomes: dict[Key, Outcome] = field(default_factory=dict)
-    settled: list[Settled] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
+    def __init__(self, store: asyncio.Lock):
+        self.store = store
+        self.has_come = False
+
+    async def comes(self) -> None:
+        """Before the store is touched."""
+        if not self.has_come:
+            await self.store.acquire()
+            self.has_come = True
+
+    def ends(self) -> None:
+        if self.has_come:
+            self.has_come = False
+            self.store.release()
 
 
 class Batches:
@@ -67,16 +67,28 @@ class Batches:
         self.starts = recovery.starts
         self.unsettled = unsettled
         self.keep = keep
+        self.leaving = Leaving(outbox, recovery, unsettled, keep)
         self.waiting: deque[Delivery] = deque()
         self.awaited: dict[Delivery, asyncio.Event] = {}
+        self.in_hand = 0
+        self.store = asyncio.Lock()
         self.arrived = asyncio.Event()
         self.idle = asyncio.Event()
         self.idle.set()
+        self.beside = asyncio.TaskGroup()
+        self.is_worked_out = False
 
     def add(self, delivery: Delivery) -> None:
         self.waiting.append(delivery)
         self.idle.clear()
-        self.arrived.set()
+        self._look_on()
+
+    def _look_on(self) -> None:
+        """Begin the next batch: beside one that is only to be written, once it is whole; else after it."""
+        if not self.in_hand:
+            self.arrived.set()
+        elif self.is_worked_out and self.waiting and len(self.waiting) >= self._most:
+            self.beside.create_task(self._see_to(self._take()))
 
     async def see_to_its_end(self, delivery: Delivery) -> None:
         """Add it, and return when it is settled."""
@@ -85,27 +97,52 @@ class Batches:
         await settled.wait()
 
     async def run(self) -> None:
-        while True:
-            await self.arrived.wait()
-            most = BATCH_CONTENDED if self.waiting[0].handler.contended else BATCH
-            deliveries = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
-            await self._turn(deliveries)
-            for delivery in deliveries:
-                if delivery.lost:
-                    await self.starts.take_back(delivery)
-            for delivery in self.awaited.keys() & deliveries:
-                self.awaited.pop(delivery).set()
-            if not self.waiting:
-                self.arrived.clear()
-                self.idle.set()
+        async with self.beside:
+            while True:
+                await self.arrived.wait()
+                await self._see_to(self._take())
 
-    async def _turn(self, deliveries: list[Delivery]) -> None:
-        """Those that have been in trouble run alone, after the others and each settled before the next."""
+    def _take(self) -> list[Delivery]:
+        taken = [self.waiting.popleft() for _ in range(min(self._most, len(self.waiting)))]
+        self.in_hand += 1
+        self.is_worked_out = False
+        self.arrived.clear()
+        return taken
+
+    @property
+    def _most(self) -> int:
+        """How many of what waits go together: few where they may be large."""
+        return BATCH_OF_LARGE if self.waiting[0].handler.is_large else BATCH
+
+    async def _see_to(self, deliveries: list[Delivery]) -> None:
+        turn = Turn(self.store)
+        try:
+            await self._settle_all(deliveries, turn)
+        finally:
+            turn.ends()
+        for delivery in deliveries:
+            if delivery.lost:
+                await self.starts.take_back(delivery)
+        for delivery in self.awaited.keys() & deliveries:
+            self.awaited.pop(delivery).set()
+        self.in_hand -= 1
+        if self.waiting:
+            self._look_on()
+        elif not self.in_hand:
+            self.idle.set()
+
+    async def _settle_all(self, deliveries: list[Delivery], turn: Turn) -> None:
+        """Those that have been in trouble run alone, after the others and each settled before the next.
+
+        Nothing is begun beside them: a crash is to tell which it was.
+        """
         ready = [delivery for delivery in deliveries if await self._fits(delivery)]
         troubled = [one for one in ready if one.raw.redelivered or one.attempt > 1]
+        if troubled:
+            await turn.comes()
         if together := [one for one in ready if one not in troubled]:
-            await self._settle(together, known=False)
-        await self._settle_singly(troubled)
+            await self._settle(together, turn, known=bool(troubled))
+        await self._settle_singly(troubled, turn)
 
     async def _fits(self, delivery: Delivery) -> bool:
         try:
@@ -115,14 +152,14 @@ class Batches:
             return False
         return True
 
-    async def _settle_singly(self, deliveries: Sequence[Delivery]) -> None:
+    async def _settle_singly(self, deliveries: Sequence[Delivery], turn: Turn) -> None:
         for delivery in random.sample(deliveries, len(deliveries)):
             if not delivery.lost and await self.starts.is_deadly(delivery):  # the lost does not start
                 await self.recovery.deadly(delivery)
             else:
-                await self._settle([delivery])
+                await self._settle([delivery], turn)
 
-    async def _settle(self, deliveries: Sequence[Delivery], *, known: bool = True) -> None:
+    async def _settle(self, deliveries: Sequence[Delivery], turn: Turn, *, known: bool = True) -> None:
         """Commit the deliveries together, as often as it takes. Those whose channel went come again.
 
         `known`: some may have been done before. The first time that is not asked, since it is seldom so, and
@@ -131,7 +168,7 @@ class Batches:
         conflicts = alarms = 0
         while deliveries := [delivery for delivery in deliveries if not delivery.lost]:
             try:
-                await self._commit(deliveries, known=known)
+                await self._commit(deliveries, turn, known=known)
                 return
             except Conflict:
                 known = True
@@ -141,11 +178,11 @@ class Batches:
                 known = True
                 alarms = 0 if await until_back(self.journal, away) else alarms + 1
                 if alarms == FALSE_ALARMS:
-                    await self._blame(deliveries, away)
+                    await self._blame(deliveries, away, turn)
                     return
             except _Spoiled as spoiled:
                 if known or len(deliveries) > 1 or not await self._was_done(deliveries[0]):
-                    await self._blame(deliveries, spoiled.error)
+                    await self._blame(deliveries, spoiled.error, turn)
                     return
                 known = True
 
@@ -158,19 +195,19 @@ class Batches:
             except (StoreAway, Conflict) as away:
                 await until_back(self.journal, away)
 
-    async def _blame(self, deliveries: Sequence[Delivery], error: Exception) -> None:
+    async def _blame(self, deliveries: Sequence[Delivery], error: Exception, turn: Turn) -> None:
         """One of several may be at fault: each runs alone. Alone, it is this one."""
         if len(deliveries) > 1:
-            await self._settle_singly(deliveries)
+            await self._settle_singly(deliveries, turn)
         elif isinstance(error, Refusal):
             deliveries[0].prepared = error  # what it had written is undone: only the refusal is kept
-            await self._settle(deliveries)
+            await self._settle(deliveries, turn)
         else:
             await self.recovery.broken(deliveries[0], error)
 
-    async def _commit(self, deliveries: Sequence[Delivery], *, known: bool) -> None:
+    async def _commit(self, deliveries: Sequence[Delivery], turn: Turn, *, known: bool) -> None:
         started = perf_counter()
-        batch = _Batch(deliveries)
+        batch = Batch(deliveries)
         copies: dict[Key, Delivery] = {}
         for delivery in deliveries:
             delivery.touched, delivery.visible_to = [], EVERYBODY  # a run before may have been rolled back
@@ -179,16 +216,25 @@ class Batches:
                 copies[key] = delivery
         contended = any(delivery.handler.contended for delivery in deliveries)
         try:
-            async with self.journal.transaction(contended=contended) as transaction:
+            async with self.journal.transaction(contended=contended, turn=turn.comes) as transaction:
                 await self._fill(batch, copies, transaction, known=known)
+                await turn.comes()
+                if not known:
+                    self.is_worked_out = True
+                    self._look_on()
+                if batch.settled or batch.said:
+                    await transaction.conclude(batch.settled, batch.said, last=True)
         except (StoreAway, Conflict, _Spoiled):
             raise
         except Exception as error:  # a write that waited, or the commit itself, was refused by the store
             raise _Spoiled(error) from error
-        await self._finish(batch, perf_counter() - started)
+        if self.in_hand > 1:
+            turn.ends()
+            await asyncio.sleep(0)  # what the next one has to write goes first
+        await self.leaving.leave(batch, perf_counter() - started)
 
     async def _fill(
-        self, batch: _Batch, copies: dict[Key, Delivery], transaction: Transaction, *, known: bool
+        self, batch: Batch, copies: dict[Key, Delivery], transaction: Transaction, *, known: bool
     ) -> None:
         now = this_moment()  # the lock may have been waited for
         old = {key for key, one in copies.items() if one.older_than(self.keep, now)}
@@ -199,10 +245,8 @@ class Batches:
         for delivery in fresh:
             await self._execute(delivery, transaction, batch)
         self._refuse_reused(batch)
-        if batch.settled or batch.said:
-            await transaction.conclude(batch.settled, batch.said, last=True)
 
-    async def _execute(self, delivery: Delivery, transaction: Transaction, batch: _Batch) -> None:
+    async def _execute(self, delivery: Delivery, transaction: Transaction, batch: Batch) -> None:
         work = delivery.work(transaction, batch.now)
         transaction.next_message()
         writes = transaction.writes
@@ -225,22 +269,22 @@ class Batches:
             batch.said += delivery.everything_said(work)
             self._note(delivery, Outcome("done", body, delivery.fingerprint, versions), batch)
 
-    def _note(self, delivery: Delivery, outcome: Outcome, batch: _Batch) -> None:
+    def _note(self, delivery: Delivery, outcome: Outcome, batch: Batch) -> None:
         batch.first.add(delivery)
         batch.outcomes[delivery.key] = outcome
         batch.settled.append(Settled(*delivery.key, delivery.actor, outcome))
 
-    def _note_refusal(self, delivery: Delivery, refusal: Refusal, batch: _Batch) -> None:
+    def _note_refusal(self, delivery: Delivery, refusal: Refusal, batch: Batch) -> None:
         self._note(delivery, Outcome("refused", refusal.to_json(), delivery.fingerprint), batch)
         self._say_refused(delivery, refusal, batch)
 
-    def _refuse_reused(self, batch: _Batch) -> None:
+    def _refuse_reused(self, batch: Batch) -> None:
         for delivery in batch.deliveries:
             outcome = batch.outcomes.get(delivery.key)
             if outcome and outcome.fingerprint != delivery.fingerprint:
                 self._say_refused(delivery, REUSED, batch)
 
-    def _say_refused(self, delivery: Delivery, refusal: Refusal, batch: _Batch) -> None:
+    def _say_refused(self, delivery: Delivery, refusal: Refusal, batch: Batch) -> None:
         """What nobody waits to hear is said as an event, for people to find on the page."""
         message = delivery.handler.message
         if delivery.raw.reply_to or issubclass(message, Event | Raw):
@@ -254,63 +298,9 @@ class Batches:
         )
         batch.said.append(delivery.saying(event, f"{message.owner()}.command_refused"))
 
-    async def _finish(self, batch: _Batch, seconds: float) -> None:
-        """Answers, events and acknowledgements leave together, in one write each."""
-        ended = []
-        said: dict[str, list[Said]] = {}
-        for event in batch.said:
-            said.setdefault(event.causation, []).append(event)
-        for delivery in batch.deliveries:
-            outcome = batch.outcomes.get(delivery.key)
-            if outcome is None:
-                await self.recovery.too_old(delivery, self.keep)
-                continue
-            ended.append(delivery)
-            fits = outcome.fingerprint == delivery.fingerprint
-            outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
-            repeated = fits and delivery not in batch.first
-            self._answer(delivery, outcome, repeated=repeated)
-            ended_so, durations = _series(delivery.name, outcome.ending)
-            ended_so.inc()
-            durations.observe(seconds)
-            _log_end(delivery, outcome, said.get(delivery.message_id, ()), seconds, repeated=repeated)
-        BATCH_SIZE.observe(len(batch.deliveries))
-        tell()  # what a crash from here on leaves behind is understood by what was told before
-        self.outbox.send(batch.said)
-        self.unsettled.acknowledge(ended)
-
-    def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
-        kind = "Refusal"
-        if outcome.ending == "done":
-            kind = getattr(delivery.handler.message, "answer", type(None)).__name__
-        publisher, versions = self.recovery.publisher, outcome.versions
-        send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
-
-
-@lru_cache
-def _series(message: str, ending: str) -> tuple[Counter, Histogram]:
-    return MESSAGES.labels(message, ending), MESSAGE_SECONDS.labels(message)
-
 
 async def _read_ahead(deliveries: Sequence[Delivery], transaction: Transaction) -> None:
     for handler in dict.fromkeys(delivery.handler for delivery in deliveries):
         if handler.ahead:
             of_it = [delivery for delivery in deliveries if delivery.handler is handler]
             await handler.ahead([one.message for one in of_it], of_it[0].work(transaction))
-
-
-def _log_end(
-    delivery: Delivery, outcome: Outcome, said: Sequence[Said], seconds: float, *, repeated: bool
-) -> None:
-    """One line for a message that came to its end: what it said, what it was about, why it was refused."""
-    fields = {**delivery.identity, "attempt": delivery.attempt, "seconds": round(seconds, 6)}
-    if said and not repeated:
-        fields["said"] = [{"message": one.type, "message_id": str(one.id)} for one in said[:MOST_TOLD]]
-    if delivery.touched:
-        fields["about"] = delivery.touched
-    if outcome.ending != "done":
-        refusal = Refusal.from_json(outcome.answer)
-        fields |= {"code": refusal.code, "reason": refusal.message}
-    if repeated:
-        fields["repeated"] = True
-    tell_of_message(outcome.ending, fields)

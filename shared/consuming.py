@@ -23,16 +23,16 @@ from shared.amqp.connection import Connection
 from shared.amqp.content import Incoming
 from shared.amqp.errors import AmqpError
 from shared.amqp.link import Link
-from shared.batch import BATCH, BATCH_CONTENDED
+from shared.batch import BATCH, BATCH_OF_LARGE
 from shared.handling import Handler
 from shared.health import JSON, Health, Page
-from shared.messages import Event, Message, Raw
+from shared.messages import Event, Message
 from shared.topology import EVENTS_EXCHANGE, Queue, declare_queue, queue_for
 
 log = logging.getLogger(__name__)
 
-PREFETCH, PREFETCH_CONTENDED = 2 * BATCH, 2 * BATCH_CONTENDED
-"""One batch in hand, and the next one waits for it. Raw messages may be of any size, so few are fetched."""
+PREFETCH, PREFETCH_LARGE = 4 * BATCH, 2 * BATCH_OF_LARGE
+"""Two batches in hand, one that waits, one on its way; of what is large one in hand, and one that waits."""
 PREFETCH_PREPARED = 32
 """What takes long is left to whichever process has a place for it."""
 Take = Callable[[Handler, str, Incoming], None]
@@ -130,8 +130,7 @@ class Consumer:
 def _prefetch(handler: Handler) -> int:
     if handler.prepare:
         return PREFETCH_PREPARED
-    is_raw = issubclass(handler.message, Raw)
-    return PREFETCH_CONTENDED if handler.contended and not is_raw else PREFETCH
+    return PREFETCH_LARGE if handler.is_large or handler.is_query else PREFETCH
 
 
 def _faststream_queue(queue: Queue, message: type[Message]) -> RabbitQueue:

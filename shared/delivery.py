@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import orjson
 from pydantic import ValidationError
+from uuid_utils import uuid7
 
 from shared.amqp.channel import Channel
 from shared.amqp.content import Incoming, Properties
@@ -21,7 +22,7 @@ from shared.amqp.fields import Table
 from shared.bus import Publisher
 from shared.handling import DIRECT, EVERYBODY, Handler, Work
 from shared.journal import Key, Said
-from shared.messages import Answer, Command, Event, Invalid, Raw, Resource, new_id
+from shared.messages import Answer, Command, Event, Invalid, Raw, Resource
 from shared.topology import EVENTS_EXCHANGE
 
 LINE = 200
@@ -121,7 +122,7 @@ class Delivery:
         """An event, or a command for whoever owns it, as a consequence of this message."""
         is_event = isinstance(message, Event)
         return Said(
-            id=new_id(),
+            id=str(uuid7()),
             exchange=EVENTS_EXCHANGE if is_event else "",
             routing_key=routing_key or (message.routing_key if isinstance(message, Event) else message.queue),
             type=type(message).__name__,

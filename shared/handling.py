@@ -80,12 +80,18 @@ class Handler:
     given_up: "GivenUp | None" = None
     bulk: bool = False
     ahead: Callable[[Sequence[Any], Work], Awaitable[None]] | None = None
+    large: bool = False
 
     def queue(self, owner: str) -> str:
         """Where its message comes in, `owner` being the service's own name for that."""
         if issubclass(self.message, Event):
             return self.message.queue_of(owner)
         return self.message.queue.replace("*", owner)
+
+    @property
+    def is_large(self) -> bool:
+        """A raw message may be of any size."""
+        return self.large or issubclass(self.message, Raw)
 
     @property
     def is_query(self) -> bool:
@@ -111,6 +117,7 @@ def handles(
     given_up: GivenUp | None = None,
     bulk: bool = False,
     ahead: Callable[[Sequence[Any], Work], Awaitable[None]] | None = None,
+    large: bool = False,
 ) -> Callable[[F], F]:
     """Declare the handler of a message.
 
@@ -122,6 +129,7 @@ def handles(
     reads before it computes: while it does, others need the connection.
     `bulk`: its prepare beats get half of the places while others wait, all when none does.
     `ahead`: reads, in one go for all such messages of a batch, what the handler reads for each.
+    `large`: its messages may be of hundreds of kilobytes, so fewer are fetched, and fewer share a batch.
     `given_up`: what is to be changed and said when the message goes to the dead letters, with the reason.
     Where the broker put there what the service had sent itself, the desk's `Fault` calls it; so it may be
     called more than once for a message.
@@ -130,7 +138,7 @@ def handles(
         GIVEN_UP[message] = given_up
 
     def declare(function: F) -> F:
-        function.__handles__ = Handler(message, function, contended, prepare, given_up, bulk, ahead)  # type: ignore[attr-defined]
+        function.__handles__ = Handler(message, function, contended, prepare, given_up, bulk, ahead, large)  # type: ignore[attr-defined]
         return function
 
     return declare

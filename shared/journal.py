@@ -9,11 +9,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, Protocol
-from uuid import UUID
+from typing import Any, Literal, NamedTuple, Protocol
 
 from shared.amqp.content import Properties
 from shared.amqp.fields import Table
@@ -34,8 +32,7 @@ class Conflict(Exception):
     """Two transactions were in each other's way; nothing was written, and it can be repeated at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a command ended, as the inbox keeps it. `answer` is the JSON that whoever asked gets.
 
     `versions`: what else it brought to a new version, as JSON by address; null for too much to tell.
@@ -47,8 +44,7 @@ class Outcome:
     versions: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A command that ended in this batch, with what the inbox is to remember of it."""
 
     queue: str
@@ -57,11 +53,13 @@ class Settled:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An event on its way out, as the outbox keeps it; or a command, which has no exchange but its queue."""
+class Said(NamedTuple):
+    """An event on its way out, as the outbox keeps it; or a command, which has no exchange but its queue.
 
-    id: UUID
+    `id`: a UUIDv7 as text, in which form it travels.
+    """
+
+    id: str
     exchange: str
     routing_key: str
     type: str
@@ -76,14 +74,13 @@ class Said:
         """What every log line about it says first; `causation` is the message that it was said by."""
         return {
             "message": self.type,
-            "message_id": str(self.id),
+            "message_id": self.id,
             "conversation": self.conversation,
             "causation": self.causation,
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(NamedTuple):
     """What the inbox has of a command, whether it has ended or not."""
 
     ending: str | None
@@ -92,6 +89,10 @@ class Noted:
     due_at: datetime | None
     error: str | None
     versions: str
+
+
+async def at_once() -> None:
+    """The store is free."""
 
 
 class Transaction(Protocol):
@@ -130,8 +131,13 @@ class Journal(Protocol):
     async def close(self) -> None:
         """Give the connections back."""
 
-    def transaction(self, *, contended: bool = False) -> AbstractAsyncContextManager[Transaction]:
-        """Committed at the end, rolled back on an error; `StoreAway` and `Conflict` as they happen."""
+    def transaction(
+        self, *, contended: bool = False, turn: Callable[[], Awaitable[None]] = at_once
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Committed at the end, rolled back on an error; `StoreAway` and `Conflict` as they happen.
+
+        `turn` is awaited before it touches the store: the later that is, the more is done meanwhile.
+        """
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
         """A connection for queries, outside any batch."""
@@ -148,7 +154,7 @@ class Journal(Protocol):
     async def note_attempt(self, key: Key, actor: str, attempt: int, due: datetime, error: str) -> None:
         """Remember that a command broke and when it is tried again."""
 
-    async def clear(self, ids: Sequence[UUID]) -> None:
+    async def clear(self, ids: Sequence[str]) -> None:
         """Forget events whose publishing was confirmed."""
 
     async def stranded(self, older_than: timedelta) -> list[Said]:
@@ -182,8 +188,8 @@ class Outbox:
         self.journal = journal
         self.publisher = publisher
         self.service = service
-        self.arrived: list[UUID] = []
-        self.under_way: set[UUID] = set()
+        self.arrived: list[str] = []
+        self.under_way: set[str] = set()
         """Published here, and neither confirmed nor given up: not to be sent again."""
 
     def send(self, said: Sequence[Said]) -> None:
@@ -198,7 +204,7 @@ class Outbox:
         properties = _properties(event, self.service, self.publisher.user)
         return event.exchange, event.routing_key, event.body, properties
 
-    def _note(self, event: UUID, error: Exception | None) -> None:
+    def _note(self, event: str, error: Exception | None) -> None:
         self.under_way.discard(event)
         if error is None:
             self.arrived.append(event)
@@ -231,7 +237,7 @@ def _properties(event: Said, service: str, user: str) -> Properties:
     headers: Table = {
         "causation-id": event.causation,
         "cloudEvents_specversion": "1.0",
-        "cloudEvents_id": str(event.id),
+        "cloudEvents_id": event.id,
         "cloudEvents_source": f"/{service}",
         "cloudEvents_type": event.routing_key,
         "cloudEvents_time": event.said_at.isoformat(),
@@ -243,7 +249,7 @@ def _properties(event: Said, service: str, user: str) -> Properties:
     return Properties(
         content_type="application/json",
         delivery_mode=2,
-        message_id=str(event.id),
+        message_id=event.id,
         correlation_id=event.conversation,
         timestamp=event.said_at,
         type=event.type,

@@ -21,7 +21,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from shared.journal import Conflict, Key, StoreAway
+from shared.journal import Conflict, Key, StoreAway, at_once
 from shared.journal_mongo_documents import ENDED, JOURNAL, LISTED, Document, id_of, listed, row_of
 from shared.journal_mongo_errors import PROBE_MS, NotYet, look_at, translated
 from shared.journal_mongo_outbox import MongoOutbox
@@ -88,7 +88,10 @@ class MongoJournal(MongoOutbox):
             await migrations.update_one(UNDER_WAY, {"$set": {"until": datetime.now(UTC)}})
 
     @asynccontextmanager
-    async def transaction(self, *, contended: bool = False) -> AsyncIterator[MongoTransaction]:
+    async def transaction(
+        self, *, contended: bool = False, turn: Callable[[], Awaitable[None]] = at_once
+    ) -> AsyncIterator[MongoTransaction]:
+        await turn()
         await self._end_left_open()
         async with self.client.start_session() as session, self._noting_left_open(session):
             with translated():

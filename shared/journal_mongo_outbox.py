@@ -5,7 +5,6 @@ remembers what it has said and not yet heard to have arrived; after a crash all 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from shared.messages import new_id
 MOST_BYTES = 4 * 1024 * 1024
 """Of events in a document, unless a single one is larger. MongoDB's documents may have 16 MiB."""
 BESIDES_THE_BODY = 1024
-FIELDS = [field.name for field in fields(Said)]
 MOST_STRANDED = 500
 MOST_REMEMBERED = 1000
 """Documents. What is forgotten is sent once more before it is cleared, with the same message ids."""
@@ -48,16 +46,16 @@ def _document_of(said: Sequence[Said], now: datetime) -> Document:
         "events": len(said),
         "said_at": min(one.said_at for one in said),
         "sent_at": now,
-        "said": [{name: getattr(one, name) for name in FIELDS} for one in said],
+        "said": [one._asdict() for one in said],
     }
 
 
 def said_in(row: Document) -> list[Said]:
-    """Also of a document as it was before, which is one event."""
+    """Also of documents as they were before: one was one event, and ids were UUIDs."""
     if "said" in row:
-        return [Said(**one) for one in row["said"]]
+        return [Said(**one | {"id": str(one["id"])}) for one in row["said"]]
     fields = {name: value for name, value in row.items() if name not in ("_id", "sent_at")}
-    return [Said(id=row["_id"], **fields)]
+    return [Said(id=str(row["_id"]), **fields)]
 
 
 class MongoOutbox:
@@ -65,17 +63,17 @@ class MongoOutbox:
 
     def __init__(self, rows: AsyncCollection[Document]):
         self.rows = rows
-        self.awaited: dict[UUID, set[UUID]] = {}
+        self.awaited: dict[UUID, set[str]] = {}
 
-    def remember(self, row: Document) -> set[UUID]:
+    def remember(self, row: Document) -> set[str]:
         """What of a document is not known to have arrived; from now on it is cleared when all has."""
-        said = {one["id"] for one in row["said"]} if "said" in row else {row["_id"]}
+        said = {str(one["id"]) for one in row["said"]} if "said" in row else {str(row["_id"])}
         awaited = self.awaited.setdefault(row["_id"], said)
         if len(self.awaited) > MOST_REMEMBERED:
             del self.awaited[next(iter(self.awaited))]
         return awaited
 
-    async def clear(self, ids: Sequence[UUID]) -> None:
+    async def clear(self, ids: Sequence[str]) -> None:
         """To be repeated where it fails."""
         arrived = set(ids)
         for awaited in self.awaited.values():

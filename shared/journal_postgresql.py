@@ -7,10 +7,9 @@ nothing and only adds rows is one statement with its inbox and outbox, and needs
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
-from operator import attrgetter
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -21,10 +20,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared import journal_postgresql_statements as statements
-from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway
-from shared.journal_postgresql_rows import Rows, adding, leaving_together
+from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway, at_once
+from shared.journal_postgresql_rows import Rows, adding, leaving_together, list_of_texts
 from shared.journal_postgresql_url import address_and_tls
-from shared.journal_sql import ENDED_BEFORE, SAID, SETTLED, SqlTransaction, causes_of
+from shared.journal_sql import ENDED_BEFORE, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work
 ADVISORY_LOCK = 0x_C0_4E_7E_40
 """The one lock of a service's database (each service has a database of its own)."""
 LOCKED = f"BEGIN; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
+NO_TEXTS = {"answer", "fingerprint", "id", "body", "said_at"}
 CONCLUDE = statements.CONCLUDE.format(ended_before=f"{ENDED_BEFORE}; and not yet: ")
 
 
@@ -45,10 +45,18 @@ class PostgresqlTransaction(SqlTransaction):
     `opening` is the statement that it begins with, once it has to: empty where it has begun, or never does.
     """
 
-    def __init__(self, connection: AsyncConnection, driver: "asyncpg.Connection[Any]", *, opening: str = ""):
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        driver: "asyncpg.Connection[Any]",
+        *,
+        opening: str = "",
+        turn: Callable[[], Awaitable[None]] = at_once,
+    ):
         super().__init__(connection)
         self.driver = driver
         self.opening = opening
+        self.turn = turn
         self.begun = False
         self.used = monotonic()
         self.longest_idle = 0.0
@@ -65,6 +73,7 @@ class PostgresqlTransaction(SqlTransaction):
     async def begin(self) -> None:
         """Open it, unless that is done."""
         if self.opening:
+            await self.turn()
             self.begun, self.used = True, monotonic()
             with self.using():
                 await self.driver.execute(self.opening)
@@ -103,15 +112,26 @@ class PostgresqlTransaction(SqlTransaction):
         groups = list(leaving_together(self.waiting))
         if not last or len(groups) > 1 or not all(isinstance(group, dict) for group in groups):
             await self.flush()
-        columns = [*_columns(settled, SETTLED), *_columns(said, SAID)]
+        columns = [*_columns(settled, said), len(settled)]
         parts, more = adding(cast(Rows, dict(self.taken())), after=len(columns))
+        await self.turn()
         with self.using():
             count = await self.driver.fetchval(f"WITH {', '.join([*parts, CONCLUDE])}", *columns, *more)
         return cast(int, count)
 
 
-def _columns(rows: Sequence[object], names: Sequence[str]) -> list[list[Any]]:
-    return [list(map(attrgetter(name), rows)) for name in names]
+def _said(identity: UUID, *cells: Any) -> Said:
+    return Said(str(identity), *cells)
+
+
+def _columns(settled: Sequence[Settled], said: Sequence[Said]) -> list[Any]:
+    """Of the rows of inbox and outbox, as `statements.CONCLUDE` numbers them."""
+    *commands, outcomes = zip(*settled, strict=True) if settled else [()] * len(Settled._fields)
+    ended = zip(*outcomes, strict=True) if outcomes else [()] * len(Outcome._fields)
+    events = zip(*said, strict=True) if said else [()] * len(Said._fields)
+    names = (*Settled._fields[:-1], *Outcome._fields, *Said._fields)
+    columns = zip(names, (*commands, *ended, *events), strict=True)
+    return [column if name in NO_TEXTS else list_of_texts(column) for name, column in columns]
 
 
 class PostgresqlJournal:
@@ -122,7 +142,7 @@ class PostgresqlJournal:
         self.migrations = migrations
         address, tls = address_and_tls(url)
         self.closed = False
-        self.kept: tuple[AsyncConnection, asyncpg.Connection[Any]] | None = None
+        self.kept: list[tuple[AsyncConnection, asyncpg.Connection[Any]]] = []
         self.engine: AsyncEngine = create_async_engine(
             address,
             isolation_level="AUTOCOMMIT",  # BEGIN and COMMIT are the kernel's own
@@ -141,8 +161,8 @@ class PostgresqlJournal:
 
     async def close(self) -> None:
         self.closed = True
-        if self.kept:
-            await self.kept[0].close()
+        for connection, _ in self.kept:
+            await connection.close()
         await self.engine.dispose()
 
     async def migrate(self) -> None:
@@ -158,8 +178,12 @@ class PostgresqlJournal:
         await self.close()  # and with its connection goes the lock
 
     @asynccontextmanager
-    async def transaction(self, *, contended: bool = False) -> AsyncIterator[PostgresqlTransaction]:
-        async with self.reading(kept=True, opening=LOCKED if contended else "BEGIN") as transaction:
+    async def transaction(
+        self, *, contended: bool = False, turn: Callable[[], Awaitable[None]] = at_once
+    ) -> AsyncIterator[PostgresqlTransaction]:
+        async with self.reading(
+            kept=True, opening=LOCKED if contended else "BEGIN", turn=turn
+        ) as transaction:
             try:
                 if contended:
                     await transaction.begin()
@@ -173,11 +197,13 @@ class PostgresqlJournal:
                 raise
 
     @asynccontextmanager
-    async def reading(self, *, kept: bool = False, opening: str = "") -> AsyncIterator[PostgresqlTransaction]:
+    async def reading(
+        self, *, kept: bool = False, opening: str = "", turn: Callable[[], Awaitable[None]] = at_once
+    ) -> AsyncIterator[PostgresqlTransaction]:
         """`kept`: on the connection of the last batch, where nobody has it; taking one from the pool costs as
         much as a statement."""
         connection, driver = (await self._take_kept() if kept else None) or await self._connect()
-        transaction = PostgresqlTransaction(connection, driver, opening=opening)
+        transaction = PostgresqlTransaction(connection, driver, opening=opening, turn=turn)
         try:
             yield transaction
         except asyncio.CancelledError:
@@ -185,13 +211,13 @@ class PostgresqlJournal:
             raise
         finally:
             transaction.memory.clear()  # what is in it may know the transaction, which no count would free
-            if not kept or self.kept or self.closed or connection.invalidated or driver.is_closed():
+            if not kept or len(self.kept) > 1 or self.closed or connection.invalidated or driver.is_closed():
                 await connection.close()
             else:
-                self.kept = connection, driver
+                self.kept.append((connection, driver))
 
     async def _take_kept(self) -> "tuple[AsyncConnection, asyncpg.Connection[Any]] | None":
-        kept, self.kept = self.kept, None
+        kept = self.kept.pop() if self.kept else None
         if kept and kept[1].is_closed():
             await kept[0].close()
             return None
@@ -234,14 +260,14 @@ class PostgresqlJournal:
                 statements.NOTE_ATTEMPT, *key, actor, attempt, due, error.replace("\x00", "\\0")
             )
 
-    async def clear(self, ids: Sequence[UUID]) -> None:
+    async def clear(self, ids: Sequence[str]) -> None:
         async with self._own() as driver:
             await driver.execute(statements.CLEAR, list(ids))
 
     async def stranded(self, older_than: timedelta) -> list[Said]:
         async with self._own() as driver:
             rows = await driver.fetch(statements.STRANDED, older_than)
-        return sorted((Said(*row.values()) for row in rows), key=lambda said: said.id)
+        return sorted((_said(*row.values()) for row in rows), key=lambda said: said.id)
 
     async def backlog(self) -> tuple[int, float]:
         async with self._own() as driver:

@@ -11,8 +11,8 @@ SELECT outcome, answer, attempt, due_at, error, versions FROM inbox WHERE queue 
 CONCLUDE = """
 settled AS (
     INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint, versions)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
-                         $7::text[])
+    SELECT * FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[],
+                         $5::bytea[], $6::bytea[], $7::text::text[])
     ON CONFLICT (queue, message_id) DO UPDATE
     SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
         fingerprint = excluded.fingerprint, versions = excluded.versions,
@@ -21,10 +21,11 @@ settled AS (
     RETURNING 1
 ), said AS (
     INSERT INTO outbox (id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at)
-    SELECT * FROM unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-                         $14::text[], $15::bytea[], $16::timestamptz[])
+    SELECT * FROM unnest($8::uuid[], $9::text::text[], $10::text::text[], $11::text::text[],
+                         $12::text::text[], $13::text::text[], $14::text::text[], $15::bytea[],
+                         $16::timestamptz[])
 )
-SELECT (CASE WHEN count(*) = cardinality($1) THEN '' ELSE '{ended_before}' END || count(*))::int
+SELECT (CASE WHEN count(*) = $17::int THEN '' ELSE '{ended_before}' END || count(*))::int
 FROM settled"""
 # After its WITH, which may add rows as well. Only an error undoes what a statement has done: the text of this
 # one is no number, and PostgreSQL's log shows it.

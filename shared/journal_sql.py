@@ -22,22 +22,6 @@ from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
 from shared.journal_writing import Writing
 
-OUTCOME = ("ending", "answer", "fingerprint", "versions")
-SETTLED = ["queue", "message_id", "actor", *(f"outcome.{name}" for name in OUTCOME)]
-SAID = [
-    "id",
-    "exchange",
-    "routing_key",
-    "type",
-    "conversation",
-    "causation",
-    "traceparent",
-    "body",
-    "said_at",
-]
-"""What the inbox and the outbox keep, by attribute."""
-
-
 ENDED_BEFORE = "some of these commands were ended before"
 
 

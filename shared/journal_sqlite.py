@@ -9,11 +9,10 @@ import asyncio
 import fcntl
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TextIO, cast
 from uuid import UUID
@@ -23,8 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared import journal_sqlite_statements as statements
-from shared.journal import Key, Noted, Outcome, Said, Settled, StoreAway
-from shared.journal_sql import SAID, SETTLED, SqlTransaction, causes_of
+from shared.journal import Key, Noted, Outcome, Said, Settled, StoreAway, at_once
+from shared.journal_sql import SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
@@ -83,21 +82,22 @@ class SqliteTransaction(SqlTransaction):
     async def _keep(self, settled: Sequence[Settled], said: Sequence[Said], *, last: bool) -> int:
         await self.flush()
         now = _now()
-        cells = attrgetter(*SETTLED)
         with self.using():
-            ended = await self.driver.executemany(statements.SETTLE, [(*cells(one), now) for one in settled])
+            ended = await self.driver.executemany(
+                statements.SETTLE, [(*one[:3], *one.outcome, now) for one in settled]
+            )
             await self.driver.executemany(statements.SAY, [_row(one, now) for one in said])
         return ended.rowcount
 
 
 def _row(said: Said, now: str) -> tuple[Any, ...]:
-    identity, *cells, said_at = attrgetter(*SAID)(said)
-    return identity.hex, *cells, _text(said_at), now
+    identity, *cells, said_at = said
+    return identity.replace("-", ""), *cells, _text(said_at), now
 
 
 def _event(row: Sequence[Any]) -> Said:
     identity, *cells, said_at = row
-    values: list[Any] = [UUID(identity), *cells, _time(said_at)]
+    values: list[Any] = [str(UUID(identity)), *cells, _time(said_at)]
     return Said(*values)
 
 
@@ -174,8 +174,11 @@ class SqliteJournal:
             self.lock.close()
 
     @asynccontextmanager
-    async def transaction(self, *, contended: bool = False) -> AsyncIterator[SqliteTransaction]:
+    async def transaction(
+        self, *, contended: bool = False, turn: Callable[[], Awaitable[None]] = at_once
+    ) -> AsyncIterator[SqliteTransaction]:
         """Contended or not: it is the only one that writes."""
+        await turn()
         async with self._use(self.writer) as transaction:
             try:
                 with transaction.using():
@@ -237,10 +240,12 @@ class SqliteJournal:
         async with self._own() as driver:
             await driver.execute(statements.NOTE_ATTEMPT, noted)
 
-    async def clear(self, ids: Sequence[UUID]) -> None:
+    async def clear(self, ids: Sequence[str]) -> None:
         async with self.transaction() as transaction:
             with transaction.using():
-                await transaction.driver.executemany(statements.CLEAR, [(identity.hex,) for identity in ids])
+                await transaction.driver.executemany(
+                    statements.CLEAR, [(identity.replace("-", ""),) for identity in ids]
+                )
 
     async def stranded(self, older_than: timedelta) -> list[Said]:
         now = datetime.now(UTC)

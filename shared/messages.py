@@ -6,6 +6,7 @@ routing key, a code) gets it here, once, where its class is declared.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
@@ -159,7 +160,6 @@ class Resource(Answer):
     """
 
     path: ClassVar[str]
-
     id: UUID
     version: int
 
@@ -170,6 +170,7 @@ class Resource(Answer):
         cls.path = path
 
     @classmethod
+    @lru_cache(1024)
     def address_of(cls, id: object) -> str:  # noqa: A002
         return cls.path.format(id=id)
 
@@ -224,7 +225,7 @@ class Command(Request[AnswerType], Generic[AnswerType]):
 
     @classmethod
     def __pydantic_init_subclass__(cls, *, removes: bool = False, **kwargs: Any) -> None:
-        """`removes`: the resource that it is answered with is gone by then."""
+        """`removes`: what it is answered with is gone by then."""
         super().__pydantic_init_subclass__(**kwargs)
         cls.removes = removes
 
@@ -279,7 +280,7 @@ class Event(Message):
 
     def versions(self) -> dict[str, int]:
         """What it tells a new version of: resources by address, with that version."""
-        resources = [value for value in vars(self).values() if isinstance(value, Resource)]
+        resources = [value for value in vars(self).values() if issubclass(type(value), Resource)]
         return {resource.address_of(resource.id): resource.version for resource in resources}
 
 
@@ -292,7 +293,6 @@ class Raw(Message):
     model_config = ConfigDict(frozen=True)
 
     queue: ClassVar[str]
-
     body: bytes
     headers: dict[str, Any]
     properties: dict[str, Any]

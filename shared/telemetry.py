@@ -84,13 +84,12 @@ class Lines(logging.StreamHandler[TextIO]):
 
     def add(self, line: str) -> None:
         self.waiting.append(f"{line}\n")
+        if len(self.waiting) > 1:
+            return  # they leave together
         try:
-            loop = asyncio.get_running_loop()
+            asyncio.get_running_loop().call_soon(self.flush)
         except RuntimeError:  # no turn will end
             self.flush()
-        else:
-            if len(self.waiting) == 1:
-                loop.call_soon(self.flush)
 
     def flush(self) -> None:
         with self.lock or nullcontext():

@@ -19,7 +19,7 @@ def open_task(fields: TaskFields, now: datetime) -> Task:
     """A new task starts at version 1."""
     return Task(
         id=new_id(),
-        **fields.model_dump(),
+        **vars(fields),
         version=1,
         created_at=now,
         changed_at=now,

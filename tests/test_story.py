@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from infra.story_lines import Search
 from infra.story_tree import stories_in
-from shared.batch import REUSED
+from shared.leaving import REUSED
 from tests.system import Replica, System, eventually
 from tests.telling import expect
 

@@ -38,7 +38,7 @@ SLOW_SECONDS = 1.0
 Process = ProcessText | ProcessTextBulk
 
 
-@handles(SubmitText)
+@handles(SubmitText, large=True)
 async def submit_text(command: SubmitText, work: Work) -> TextJob:
     """Keep the text, and send the work."""
     if command.blob and work.actor == DIRECT:

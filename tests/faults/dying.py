@@ -16,6 +16,7 @@ from typing import Any
 from shared.batch import Batches
 from shared.delivery import Delivery, Unsettled
 from shared.journal import Outbox
+from shared.leaving import Batch, Leaving
 
 PLACES = ("after-commit", "after-publish", "after-answer", "in-batch")
 
@@ -27,17 +28,17 @@ def arm(service: str, folder: Path) -> None:
             armed.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    finish, clear, acknowledge, execute = (
-        Batches._finish,
+    leave, clear, acknowledge, execute = (
+        Leaving.leave,
         Outbox.clear,
         Unsettled.acknowledge,
         Batches._execute,
     )
 
-    async def _finish(self: Batches, batch: Any, seconds: float) -> None:
+    async def _leave(self: Leaving, batch: Batch, seconds: float) -> None:
         if batch.said:
             die_at("after-commit")
-        await finish(self, batch, seconds)
+        await leave(self, batch, seconds)
 
     async def _clear(self: Outbox) -> None:
         if self.arrived:
@@ -61,7 +62,7 @@ def arm(service: str, folder: Path) -> None:
             delivery.handler = replace(delivery.handler, function=_break)
         await execute(self, delivery, transaction, batch)
 
-    Batches._finish = _finish  # type: ignore[method-assign]
+    Leaving.leave = _leave  # type: ignore[method-assign]
     Outbox.clear = _clear  # type: ignore[method-assign]
     Unsettled.acknowledge = _acknowledge  # type: ignore[method-assign]
     Batches._execute = _execute  # type: ignore[method-assign]

@@ -180,7 +180,7 @@ async def test_who_waits_for_the_changes_of_others_has_not_started_meanwhile(
     waiting, trying = [], []
 
     @asynccontextmanager
-    async def held_by_others(*, contended: bool = False) -> AsyncIterator[None]:
+    async def held_by_others(*, contended: bool, turn: Any) -> AsyncIterator[None]:
         trying.append(await journal.note_start(*with_actor(0)))
         if len(trying) == 3:
             channel.gone.set_result(None)
@@ -192,7 +192,7 @@ async def test_who_waits_for_the_changes_of_others_has_not_started_meanwhile(
 
     monkeypatch.setattr(journal, "transaction", held_by_others)
     monkeypatch.setattr("shared.starts.asyncio.sleep", look)
-    await preparing(journal, Recovery(), places=0).batches._turn([delivery(channel)])
+    await preparing(journal, Recovery(), places=0).batches._see_to([delivery(channel)])
 
     assert (trying, waiting) == ([1, 1, 1], [0, 0, 0])
 

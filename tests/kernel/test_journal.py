@@ -70,7 +70,7 @@ async def sql_journal(
 
 def said(minutes_ago: int = 0) -> Said:
     time = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=minutes_ago)
-    return Said(new_id(), "events", "toy.marked", "Marked", "c", "m", "", b'{"\xd0\x9c": 1}', time)
+    return Said(str(new_id()), "events", "toy.marked", "Marked", "c", "m", "", b'{"\xd0\x9c": 1}', time)
 
 
 async def conclude(journal: Journal, outcome: Outcome = DONE, *events: Said) -> None:

@@ -51,33 +51,6 @@ async def test_contended_commands_of_two_processes_lose_no_update(
     assert {answer.body["marks"] for answer in answers} == set(range(1, 201))
 
 
-async def test_only_batches_under_the_lock_have_more_than_64_commands(
-    system: System, toy: Replica, amqp: Client
-) -> None:
-    waits: list[tuple[str, dict[str, str]]] = [("toy.mark", {"text": "one of many"}), ("toy.add_one", {})]
-    larger = []
-    for queue, body in waits:
-        before = await _batches_over_64(system, toy)
-        toy.process.freeze()
-        try:
-            await asyncio.gather(*(amqp.publish(queue, body, answered=True) for _ in range(400)))
-        finally:
-            toy.process.thaw()
-        assert not any([(await amqp.next_answer()).refused for _ in range(400)])
-        larger.append(await _batches_over_64(system, toy) - before)
-
-    marks, ones = larger
-    assert marks == 0
-    assert ones > 0
-
-
-async def _batches_over_64(system: System, replica: Replica) -> int:
-    async with system.http(replica) as http:
-        page = (await http.get("/metrics")).text
-    lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("batch_size_"))
-    return int(float(lines["batch_size_count"]) - float(lines['batch_size_bucket{le="64.0"}']))
-
-
 async def test_sigterm_with_hundreds_waiting_exits_0_and_the_other_does_the_rest(
     system: System, toy: Replica, amqp: Client
 ) -> None:

@@ -1,0 +1,93 @@
+"""What leaves once a batch is committed: answers, events, acknowledgements; together, in one write each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from prometheus_client import Counter, Histogram
+
+from shared.delivery import Delivery, Unsettled, send_answer, this_moment
+from shared.journal import Key, Outbox, Outcome, Said, Settled
+from shared.messages import MessageIdReused, Refusal
+from shared.recovery import Recovery
+from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell, tell_of_message
+
+MOST_TOLD = 100
+"""Events of one message that its log line names."""
+REUSED = MessageIdReused("This message id was used before with other content; take a new one.")
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a transaction settled, for the time after its commit. It is one moment for all of it: stores then
+    write the same change of many documents as one.
+    """
+
+    deliveries: Sequence[Delivery]
+    now: datetime = field(default_factory=this_moment)
+    first: set[Delivery] = field(default_factory=set)
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    settled: list[Settled] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+
+
+class Leaving:
+    def __init__(self, outbox: Outbox, recovery: Recovery, unsettled: Unsettled, keep: timedelta):
+        self.outbox = outbox
+        self.recovery = recovery
+        self.unsettled = unsettled
+        self.keep = keep
+
+    async def leave(self, batch: Batch, seconds: float) -> None:
+        ended = []
+        said: dict[str, list[Said]] = {}
+        for event in batch.said:
+            said.setdefault(event.causation, []).append(event)
+        for delivery in batch.deliveries:
+            outcome = batch.outcomes.get(delivery.key)
+            if outcome is None:
+                await self.recovery.too_old(delivery, self.keep)
+                continue
+            ended.append(delivery)
+            fits = outcome.fingerprint == delivery.fingerprint
+            outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
+            repeated = fits and delivery not in batch.first
+            self._answer(delivery, outcome, repeated=repeated)
+            ended_so, durations = _series(delivery.name, outcome.ending)
+            ended_so.inc()
+            durations.observe(seconds)
+            _log_end(delivery, outcome, said.get(delivery.message_id, ()), seconds, repeated=repeated)
+        BATCH_SIZE.observe(len(batch.deliveries))
+        tell()  # what a crash from here on leaves behind is understood by what was told before
+        self.outbox.send(batch.said)
+        self.unsettled.acknowledge(ended)
+
+    def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
+        kind = "Refusal"
+        if outcome.ending == "done":
+            kind = getattr(delivery.handler.message, "answer", type(None)).__name__
+        publisher, versions = self.recovery.publisher, outcome.versions
+        send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
+
+
+@lru_cache
+def _series(message: str, ending: str) -> tuple[Counter, Histogram]:
+    return MESSAGES.labels(message, ending), MESSAGE_SECONDS.labels(message)
+
+
+def _log_end(
+    delivery: Delivery, outcome: Outcome, said: Sequence[Said], seconds: float, *, repeated: bool
+) -> None:
+    """One line for a message that came to its end: what it said, what it was about, why it was refused."""
+    fields = {**delivery.identity, "attempt": delivery.attempt, "seconds": round(seconds, 6)}
+    if said and not repeated:
+        fields["said"] = [{"message": one.type, "message_id": str(one.id)} for one in said[:MOST_TOLD]]
+    if delivery.touched:
+        fields["about"] = delivery.touched
+    if outcome.ending != "done":
+        refusal = Refusal.from_json(outcome.answer)
+        fields |= {"code": refusal.code, "reason": refusal.message}
+    if repeated:
+        fields["repeated"] = True
+    tell_of_message(outcome.ending, fields)

@@ -1,0 +1,192 @@
+"""Two batches of a process at a time: one is written while the next is worked out, and nobody can tell."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import pytest
+
+from infra.local.servers import Servers
+from shared.batch import BATCH, BATCH_OF_LARGE, Batches
+from shared.consuming import PREFETCH, PREFETCH_LARGE
+from shared.delivery import Delivery, Unsettled
+from shared.handling import Handler, Work
+from shared.journal import Journal, Outcome, Settled
+from shared.journal_sql import sql
+from shared.starts import Starts
+from tests.kernel.test_journal import a_journal
+from tests.system import eventually
+from tests.toy_service.contracts import Mark, Marks
+from tests.toy_service.handlers import COUNT, MARKS
+
+DONE = Outcome("done", b'{"marks": 1, "heard": 0}', b"")
+
+
+class Channel:
+    is_closed = False
+    acknowledged = 0
+
+    def ack(self, tag: int, *, multiple: bool = False) -> None:
+        self.acknowledged = max(self.acknowledged, tag)
+
+
+class Hand:
+    """What a process has in hand, and what its handlers did; `marks` are those that `look` found."""
+
+    def __init__(self, journal: Journal):
+        starts: Any = SimpleNamespace(starts=Starts(journal), publisher=None)
+        outbox: Any = SimpleNamespace(send=lambda said: None)
+        self.channel: Any = Channel()
+        self.unsettled = Unsettled()
+        self.batches = Batches(journal, outbox, starts, self.unsettled, timedelta(hours=1))
+        self.numbers = count(1)
+        self.added: list[str] = []
+        self.marks: list[int] = []
+
+    def wait(self, *handlers: Handler, redelivered: bool = False) -> None:
+        for handler in handlers:
+            number = next(self.numbers)
+            raw: Any = SimpleNamespace(
+                redelivered=redelivered,
+                body=b'{"text": "x"}',
+                tag=number,
+                correlation_id=None,
+                reply_to=None,
+                timestamp=None,
+                headers={},
+            )
+            delivery = Delivery(handler, "toy.mark", raw, self.channel, str(number), "direct", 1, [], "", b"")
+            self.unsettled.add(delivery)
+            self.batches.add(delivery)
+
+    async def add(self, command: Mark, work: Work) -> Marks:
+        self.added.append(work.id)
+        sql(work).write(MARKS, {"text": command.text, "message_id": work.id, "actor": work.actor})
+        return Marks(marks=1, heard=0)
+
+    async def look(self, command: Mark, work: Work) -> Marks:
+        marks = (await sql(work).read(COUNT, {"text": "x"})).one().marks
+        self.marks.append(marks)
+        return Marks(marks=marks, heard=0)
+
+    def adding(self, number: int, *, large: bool = False) -> list[Handler]:
+        return [Handler(Mark, self.add, large=large)] * number
+
+    @property
+    def looking(self) -> Handler:
+        return Handler(Mark, self.look)
+
+    async def has_added(self, number: int) -> None:
+        async def so_many() -> bool:
+            return len(set(self.added)) == number
+
+        await eventually(so_many, f"{number} are worked out")
+
+    async def settled(self) -> None:
+        async def nothing_in_hand() -> bool:
+            return self.batches.idle.is_set()
+
+        await eventually(nothing_in_hand, "all are settled")
+
+
+@pytest.fixture
+async def journal(servers: Servers, tmp_path: Path) -> AsyncIterator[Journal]:
+    async with a_journal("postgresql", servers, tmp_path) as journal:
+        yield journal
+
+
+@pytest.fixture
+async def hand(journal: Journal) -> AsyncIterator[Hand]:
+    hand = Hand(journal)
+    working = asyncio.create_task(hand.batches.run())
+    yield hand
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
+@asynccontextmanager
+async def held(journal: Any) -> AsyncIterator[None]:
+    """Somebody else keeps the table, so that whatever a batch writes there has to wait."""
+    address = journal.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection: Any = await asyncpg.connect(address)
+    try:
+        await connection.execute("BEGIN; LOCK TABLE marks IN EXCLUSIVE MODE")
+        yield
+    finally:
+        await connection.close()
+
+
+async def turns_of_the_loop() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_the_next_batch_is_worked_out_while_one_is_written(journal: Journal, hand: Hand) -> None:
+    async with held(journal):
+        hand.wait(*hand.adding(2 * BATCH))
+        await hand.has_added(2 * BATCH)
+        assert hand.channel.acknowledged == 0
+
+    await hand.settled()
+    hand.wait(hand.looking)
+    await hand.settled()
+    assert (hand.marks, hand.channel.acknowledged) == ([2 * BATCH], 2 * BATCH + 1)
+
+
+async def test_what_reads_waits_for_what_the_batch_before_it_adds(journal: Journal, hand: Hand) -> None:
+    async with held(journal):
+        hand.wait(*hand.adding(BATCH), hand.looking, *hand.adding(BATCH - 1))
+        await hand.has_added(BATCH)
+        await turns_of_the_loop()
+
+    await hand.settled()
+    assert hand.marks == [BATCH]
+
+
+async def test_a_batch_that_is_tried_again_keeps_its_place(journal: Journal, hand: Hand) -> None:
+    async with journal.transaction() as transaction:
+        await transaction.conclude([Settled("toy.mark", "7", "direct", DONE)], [])
+    hand.wait(*hand.adding(BATCH), hand.looking, *hand.adding(BATCH - 1))
+
+    await hand.settled()
+    assert hand.marks == [BATCH - 1]
+    assert len(hand.added) == 2 * BATCH - 1 + (BATCH - 1), "the first ran twice, without what had been done"
+
+
+async def test_less_than_a_batch_waits_for_the_end_of_the_one_before_it(journal: Journal, hand: Hand) -> None:
+    async with held(journal):
+        hand.wait(*hand.adding(2 * BATCH - 1))
+        await hand.has_added(BATCH)
+        await turns_of_the_loop()
+        assert len(hand.added) == BATCH
+
+        hand.wait(*hand.adding(1))
+        await hand.has_added(2 * BATCH)
+
+    await hand.settled()
+
+
+async def test_nothing_begins_beside_what_has_been_in_trouble(journal: Journal, hand: Hand) -> None:
+    async with held(journal):
+        hand.wait(*hand.adding(1), redelivered=True)
+        hand.wait(*hand.adding(2 * BATCH))
+        await hand.has_added(BATCH - 1)
+        await turns_of_the_loop()
+        assert len(hand.added) == BATCH - 1
+
+    await hand.settled()
+    assert len(hand.added) == 2 * BATCH + 1
+
+
+async def test_what_may_be_large_goes_few_together(hand: Hand) -> None:
+    hand.wait(*hand.adding(BATCH, large=True))
+
+    assert len(hand.batches._take()) == BATCH_OF_LARGE < BATCH
+    assert PREFETCH_LARGE < PREFETCH
+    hand.batches.waiting.clear()

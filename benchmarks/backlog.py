@@ -64,7 +64,7 @@ async def keep_events(bench: Bench, *keys: str) -> None:
 
 @asynccontextmanager
 async def events_kept(bench: Bench) -> AsyncIterator[Callable[[], Awaitable[int]]]:
-    """Asks how many have been kept meanwhile: what is there has been confirmed."""
+    """Asks how many have been kept meanwhile."""
     async with await aio_pika.connect(bench.system.broker_url("operator")) as connection:
         channel = await connection.channel()
         await (await channel.get_queue(EVENTS)).purge()

@@ -14,6 +14,7 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import islice
 from time import perf_counter
 
 from shared.delivery import Delivery, Unsettled, this_moment, touched_by
@@ -87,7 +88,7 @@ class Batches:
         """Begin the next batch: beside one that is only to be written, once it is whole; else after it."""
         if not self.in_hand:
             self.arrived.set()
-        elif self.is_worked_out and self.waiting and len(self.waiting) >= self._most:
+        elif self.is_worked_out and len(self.waiting) >= BATCH:
             self.beside.create_task(self._see_to(self._take()))
 
     async def see_to_its_end(self, delivery: Delivery) -> None:
@@ -103,16 +104,13 @@ class Batches:
                 await self._see_to(self._take())
 
     def _take(self) -> list[Delivery]:
-        taken = [self.waiting.popleft() for _ in range(min(self._most, len(self.waiting)))]
+        """All that wait, or a batch's worth: few where one of them may be large."""
+        large = any(one.handler.is_large for one in islice(self.waiting, BATCH))
+        most = min(BATCH_OF_LARGE if large else BATCH, len(self.waiting))
         self.in_hand += 1
         self.is_worked_out = False
         self.arrived.clear()
-        return taken
-
-    @property
-    def _most(self) -> int:
-        """How many of what waits go together: few where they may be large."""
-        return BATCH_OF_LARGE if self.waiting[0].handler.is_large else BATCH
+        return [self.waiting.popleft() for _ in range(most)]
 
     async def _see_to(self, deliveries: list[Delivery]) -> None:
         turn = Turn(self.store)
@@ -224,14 +222,16 @@ class Batches:
                     self._look_on()
                 if batch.settled or batch.said:
                     await transaction.conclude(batch.settled, batch.said, last=True)
-        except (StoreAway, Conflict, _Spoiled):
-            raise
-        except Exception as error:  # a write that waited, or the commit itself, was refused by the store
-            raise _Spoiled(error) from error
-        if self.in_hand > 1:
+        except Exception as error:
+            self.is_worked_out = False
+            if isinstance(error, StoreAway | Conflict | _Spoiled):
+                raise
+            raise _Spoiled(error) from error  # a write that waited, or the commit, was refused by the store
+        seconds = perf_counter() - started
+        if not known and self.in_hand > 1:
             turn.ends()
             await asyncio.sleep(0)  # what the next one has to write goes first
-        await self.leaving.leave(batch, perf_counter() - started)
+        await self.leaving.leave(batch, seconds)
 
     async def _fill(
         self, batch: Batch, copies: dict[Key, Delivery], transaction: Transaction, *, known: bool

@@ -46,12 +46,12 @@ def _document_of(said: Sequence[Said], now: datetime) -> Document:
         "events": len(said),
         "said_at": min(one.said_at for one in said),
         "sent_at": now,
-        "said": [one._asdict() for one in said],
+        "said": [one._asdict() | {"id": UUID(one.id)} for one in said],
     }
 
 
 def said_in(row: Document) -> list[Said]:
-    """Also of documents as they were before: one was one event, and ids were UUIDs."""
+    """Also of a document as it was before, which is one event."""
     if "said" in row:
         return [Said(**one | {"id": str(one["id"])}) for one in row["said"]]
     fields = {name: value for name, value in row.items() if name not in ("_id", "sent_at")}

@@ -93,12 +93,16 @@ def _insert(
 
 
 def _literal_after(process: Process | None) -> Process:
-    return lambda cell: cell if cell is None else _literal(process(cell) if process else cell)
+    def literal(cell: Any) -> str | None:
+        items = process(cell) if process and cell is not None else cell
+        return items if items is None else _literal(None if item is None else str(item) for item in items)
+
+    return literal
 
 
-def _literal(items: Iterable[Any]) -> str:
-    """An array of texts or numbers as PostgreSQL reads it: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO."""
-    return "{" + ",".join("NULL" if item is None else _quoted(str(item)) for item in items) + "}"
+def _literal(texts: Iterable[str | None]) -> str:
+    """An array as PostgreSQL reads it: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO."""
+    return "{" + ",".join("NULL" if text is None else _quoted(text) for text in texts) + "}"
 
 
 def _quoted(text: str) -> str:

@@ -40,14 +40,14 @@ class Leaving:
         self.keep = keep
 
     async def leave(self, batch: Batch, seconds: float) -> None:
-        ended = []
+        ended, too_old = [], []
         said: dict[str, list[Said]] = {}
         for event in batch.said:
             said.setdefault(event.causation, []).append(event)
         for delivery in batch.deliveries:
             outcome = batch.outcomes.get(delivery.key)
             if outcome is None:
-                await self.recovery.too_old(delivery, self.keep)
+                too_old.append(delivery)
                 continue
             ended.append(delivery)
             fits = outcome.fingerprint == delivery.fingerprint
@@ -62,6 +62,8 @@ class Leaving:
         tell()  # what a crash from here on leaves behind is understood by what was told before
         self.outbox.send(batch.said)
         self.unsettled.acknowledge(ended)
+        for delivery in too_old:
+            await self.recovery.too_old(delivery, self.keep)
 
     def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
         kind = "Refusal"
@@ -82,7 +84,7 @@ def _log_end(
     """One line for a message that came to its end: what it said, what it was about, why it was refused."""
     fields = {**delivery.identity, "attempt": delivery.attempt, "seconds": round(seconds, 6)}
     if said and not repeated:
-        fields["said"] = [{"message": one.type, "message_id": str(one.id)} for one in said[:MOST_TOLD]]
+        fields["said"] = [{"message": one.type, "message_id": one.id} for one in said[:MOST_TOLD]]
     if delivery.touched:
         fields["about"] = delivery.touched
     if outcome.ending != "done":

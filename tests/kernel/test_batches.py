@@ -14,16 +14,18 @@ import pytest
 
 from infra.local.servers import Servers
 from shared.batch import BATCH, BATCH_OF_LARGE, Batches
-from shared.consuming import PREFETCH, PREFETCH_LARGE
+from shared.consuming import PREFETCH, _prefetch
+from shared.contracts.desk import DeadLetter
 from shared.delivery import Delivery, Unsettled
 from shared.handling import Handler, Work
 from shared.journal import Journal, Outcome, Settled
 from shared.journal_sql import sql
+from shared.process import end
 from shared.starts import Starts
 from tests.kernel.test_journal import a_journal
 from tests.system import eventually
 from tests.toy_service.contracts import Mark, Marks
-from tests.toy_service.handlers import COUNT, MARKS
+from tests.toy_service.handlers import ADD_TWIN, COUNT, MARKS
 
 DONE = Outcome("done", b'{"marks": 1, "heard": 0}', b"")
 
@@ -40,14 +42,27 @@ class Hand:
     """What a process has in hand, and what its handlers did; `marks` are those that `look` found."""
 
     def __init__(self, journal: Journal):
-        starts: Any = SimpleNamespace(starts=Starts(journal), publisher=None)
-        outbox: Any = SimpleNamespace(send=lambda said: None)
+        recovery: Any = SimpleNamespace(starts=Starts(journal), publisher=None, broken=self._broken)
+        outbox: Any = SimpleNamespace(send=self._look_at_hand)
         self.channel: Any = Channel()
         self.unsettled = Unsettled()
-        self.batches = Batches(journal, outbox, starts, self.unsettled, timedelta(hours=1))
+        self.batches = Batches(journal, outbox, recovery, self.unsettled, timedelta(hours=1))
         self.numbers = count(1)
         self.added: list[str] = []
         self.marks: list[int] = []
+        self.broken: list[str] = []
+        self.runs_again = asyncio.Event()
+        self.runs_again.set()
+        self.most_in_hand = 0
+
+    def start(self) -> None:
+        self.working = asyncio.create_task(self.batches.run())
+
+    async def _broken(self, delivery: Delivery, error: Exception) -> None:
+        self.broken.append(delivery.message_id)
+
+    def _look_at_hand(self, said: object) -> None:
+        self.most_in_hand = max(self.most_in_hand, self.batches.in_hand)
 
     def wait(self, *handlers: Handler, redelivered: bool = False) -> None:
         for handler in handlers:
@@ -66,7 +81,10 @@ class Hand:
             self.batches.add(delivery)
 
     async def add(self, command: Mark, work: Work) -> Marks:
+        again = work.id in self.added
         self.added.append(work.id)
+        if again:
+            await self.runs_again.wait()
         sql(work).write(MARKS, {"text": command.text, "message_id": work.id, "actor": work.actor})
         return Marks(marks=1, heard=0)
 
@@ -82,11 +100,22 @@ class Hand:
     def looking(self) -> Handler:
         return Handler(Mark, self.look)
 
+    @property
+    def twins(self) -> Handler:
+        async def add_twins(command: Mark, work: Work) -> Marks:
+            sql(work).write(ADD_TWIN, {"text": command.text})
+            return Marks(marks=1, heard=0)
+
+        return Handler(Mark, add_twins)
+
     async def has_added(self, number: int) -> None:
         async def so_many() -> bool:
             return len(set(self.added)) == number
 
         await eventually(so_many, f"{number} are worked out")
+
+    async def tries_again(self) -> bool:
+        return len(self.added) > len(set(self.added))
 
     async def settled(self) -> None:
         async def nothing_in_hand() -> bool:
@@ -104,10 +133,9 @@ async def journal(servers: Servers, tmp_path: Path) -> AsyncIterator[Journal]:
 @pytest.fixture
 async def hand(journal: Journal) -> AsyncIterator[Hand]:
     hand = Hand(journal)
-    working = asyncio.create_task(hand.batches.run())
+    hand.start()
     yield hand
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
+    await end(hand.working)
 
 
 @asynccontextmanager
@@ -159,6 +187,48 @@ async def test_a_batch_that_is_tried_again_keeps_its_place(journal: Journal, han
     assert len(hand.added) == 2 * BATCH - 1 + (BATCH - 1), "the first ran twice, without what had been done"
 
 
+async def test_a_batch_that_the_store_refuses_is_done_one_by_one_before_the_next(
+    journal: Journal, hand: Hand
+) -> None:
+    hand.wait(hand.twins, *hand.adding(BATCH - 1), hand.looking, *hand.adding(2 * BATCH - 1))
+
+    await hand.settled()
+    assert hand.marks == [BATCH - 1]
+    assert hand.broken == ["1"]
+    assert hand.most_in_hand == 2
+
+
+async def test_nothing_begins_beside_a_batch_that_is_tried_again(journal: Journal, hand: Hand) -> None:
+    async with journal.transaction() as transaction:
+        await transaction.conclude([Settled("toy.mark", "1", "direct", DONE)], [])
+    hand.runs_again.clear()
+    hand.wait(*hand.adding(10))
+    await eventually(hand.tries_again, "it is tried again")
+    hand.wait(*hand.adding(BATCH))
+    await turns_of_the_loop()
+    assert set(hand.added) == set(map(str, range(1, 11)))
+
+    hand.runs_again.set()
+    await hand.settled()
+    assert hand.most_in_hand == 1
+
+
+async def test_one_that_ends_while_a_batch_waits_for_its_turn_writes_nothing_of_that(
+    journal: Journal, hand: Hand
+) -> None:
+    async with held(journal):
+        hand.wait(*hand.adding(2 * BATCH))
+        await hand.has_added(2 * BATCH)
+        await end(hand.working)
+
+    hand = Hand(journal)
+    hand.start()
+    hand.wait(hand.looking)
+    await hand.settled()
+    assert hand.marks == [0]
+    await end(hand.working)
+
+
 async def test_less_than_a_batch_waits_for_the_end_of_the_one_before_it(journal: Journal, hand: Hand) -> None:
     async with held(journal):
         hand.wait(*hand.adding(2 * BATCH - 1))
@@ -184,9 +254,18 @@ async def test_nothing_begins_beside_what_has_been_in_trouble(journal: Journal, 
     assert len(hand.added) == 2 * BATCH + 1
 
 
-async def test_what_may_be_large_goes_few_together(hand: Hand) -> None:
-    hand.wait(*hand.adding(BATCH, large=True))
+async def test_where_one_may_be_large_few_go_together(journal: Journal) -> None:
+    hand = Hand(journal)  # which does nothing yet
+    hand.wait(*hand.adding(9), *hand.adding(1, large=True), *hand.adding(BATCH + BATCH_OF_LARGE))
 
-    assert len(hand.batches._take()) == BATCH_OF_LARGE < BATCH
-    assert PREFETCH_LARGE < PREFETCH
-    hand.batches.waiting.clear()
+    assert [len(hand.batches._take()) for _ in range(2)] == [BATCH_OF_LARGE, BATCH]
+
+
+def test_of_what_may_be_large_few_are_fetched() -> None:
+    assert _prefetch(Handler(Mark, keep, large=True)) == 2 * BATCH_OF_LARGE
+    assert _prefetch(Handler(DeadLetter, keep)) == 2 * BATCH_OF_LARGE
+    assert _prefetch(Handler(Mark, keep)) == PREFETCH
+
+
+async def keep(message: Any, work: Work) -> None:
+    """It is not run."""

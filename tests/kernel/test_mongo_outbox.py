@@ -150,16 +150,3 @@ async def test_what_a_batch_said_that_was_rolled_back_is_not_remembered(journal:
             raise RuntimeError
 
     assert journal.awaited == {}
-
-
-async def test_events_whose_ids_were_kept_as_before_are_sent_and_cleared(
-    journal: MongoJournal, successor: MongoOutbox
-) -> None:
-    events = [said(), said()]
-    await say(journal, *events)
-    kept = [event._asdict() | {"id": UUID(event.id)} for event in events]
-    await journal.rows.update_one({}, {"$set": {"said": kept}})
-
-    assert await successor.stranded(AT_ONCE) == events
-    await successor.clear([event.id for event in events])
-    assert await documents(journal) == 0

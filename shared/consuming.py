@@ -31,8 +31,8 @@ from shared.topology import EVENTS_EXCHANGE, Queue, declare_queue, queue_for
 
 log = logging.getLogger(__name__)
 
-PREFETCH, PREFETCH_LARGE = 4 * BATCH, 2 * BATCH_OF_LARGE
-"""Two batches in hand, one that waits, one on its way; of what is large one in hand, and one that waits.
+PREFETCH, PREFETCH_LARGE = 3 * BATCH, 2 * BATCH_OF_LARGE
+"""Two batches in hand, and one that waits; of what is large one in hand, and one that waits.
 
 Of queries too, of which each is done alone: others may have a process free.
 """

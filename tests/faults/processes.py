@@ -1,11 +1,13 @@
 """Processes that die, at any time and at chosen places, are told to stop, freeze."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from signal import SIGTERM
 
 from infra.local.processes import send
+from shared.batch import BATCH
 from tests.faults.broker import connections
 from tests.faults.load import Kind
 from tests.faults.registry import Scene, fault
@@ -73,13 +75,17 @@ async def _freeze(scene: Scene, *names: str) -> None:
 async def _die_at(scene: Scene, place: str, together: int = 0) -> None:
     """`together`: so many commands come at once, that share batches."""
     for name in scene.random.sample(SERVICES, len(SERVICES)):
-        bomb = scene.stage.folder / f"{name}.{place}"
-        pid = scene.stage.replicas[name].process.pid
-        bomb.touch()
-        await scene.load.burst(together, KINDS[name])
-        await eventually(partial(_exploded, bomb), f"{name} died {place}", 60)
-        await eventually(partial(_replaced, scene.stage.replicas[name], pid), f"{name} is started again", 20)
-        scene.time(scene.until_started(name))
+        await _explode(scene, name, place, partial(scene.load.burst, together, KINDS[name]))
+
+
+async def _explode(scene: Scene, name: str, place: str, give_work: Callable[[], Awaitable[object]]) -> None:
+    bomb = scene.stage.folder / f"{name}.{place}"
+    pid = scene.stage.replicas[name].process.pid
+    bomb.touch()
+    await give_work()
+    await eventually(partial(_exploded, bomb), f"{name} died {place}", 60)
+    await eventually(partial(_replaced, scene.stage.replicas[name], pid), f"{name} is started again", 20)
+    scene.time(scene.until_started(name))
 
 
 async def _exploded(bomb: Path) -> bool:
@@ -112,3 +118,18 @@ async def after_answer(scene: Scene) -> None:
 async def in_batch(scene: Scene) -> None:
     """Each service killed in the middle of a batch"""
     await _die_at(scene, "in-batch", together=20)
+
+
+@fault("in-next-batch", ends=True, armed=True)
+async def in_next_batch(scene: Scene) -> None:
+    """task_service killed while it works a batch out beside one that is written"""
+    process = scene.stage.replicas["task_service"].process
+
+    async def have_batches_wait() -> None:
+        process.freeze()
+        try:
+            await scene.load.burst(4 * BATCH, "task")
+        finally:
+            process.thaw()
+
+    await _explode(scene, "task_service", "in-next-batch", have_batches_wait)

@@ -93,7 +93,7 @@ class MongoDB:
         self.process.ask_to_end()
         # SecantusDB would wait two seconds for a next connection before it looks up.
         processes.wait_until(lambda: not self._listens(), 3)
-        if not self.process.wait(8):
+        if not self.process.wait(20):  # it syncs its data first, which a busy disk may let take long
             self.process.kill()
 
     def kill(self) -> None:

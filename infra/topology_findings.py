@@ -196,7 +196,7 @@ def _of_consumers(queues: list[Queue], seen: Seen) -> Iterator[Finding]:
             continue
         found = f"nobody consumes it; {existing.get('messages', 0)} messages wait"
         service = "desk_service" if is_desks else f"the service of {queue.name.partition('.')[0]}.*"
-        do = f"start {service}, or see in its log why it waits"
+        do = f"start {service}, or see in its log why it waits; one that began just now shows within 5 s"
         yield Finding("no_consumer", queue.name, found, do)
 
 

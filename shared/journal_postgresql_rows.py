@@ -56,7 +56,7 @@ def adding(rows: Rows, after: int = 0) -> tuple[list[str], list[Any]]:
 
 
 def list_of_texts(texts: Sequence[str | None]) -> str:
-    """For a parameter `$1::text::text[]`: as a list of its own kind it takes the driver ten times as long."""
+    """For a parameter `$1::text::text[]`: a list of its own kind the driver encodes cell by cell."""
     if texts and None not in texts:
         joined = '","'.join(cast(Sequence[str], texts))
         if "\\" not in joined and joined.count('"') == 2 * (len(texts) - 1):

@@ -33,6 +33,8 @@ class Batch:
 
 
 class Leaving:
+    """Has each message of a committed batch answered, told of and acknowledged."""
+
     def __init__(self, outbox: Outbox, recovery: Recovery, unsettled: Unsettled, keep: timedelta):
         self.outbox = outbox
         self.recovery = recovery

@@ -225,7 +225,7 @@ class Command(Request[AnswerType], Generic[AnswerType]):
 
     @classmethod
     def __pydantic_init_subclass__(cls, *, removes: bool = False, **kwargs: Any) -> None:
-        """`removes`: what it is answered with is gone by then."""
+        """`removes`: the resource that it is answered with is gone by then."""
         super().__pydantic_init_subclass__(**kwargs)
         cls.removes = removes
 

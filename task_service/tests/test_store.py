@@ -179,13 +179,15 @@ async def test_a_cursor_of_another_list_is_refused(household: Running) -> None:
             await household.ask(other)
 
 
+# Of what a filter is to find by its index there are so few that no sample of ANALYZE changes the plan: with
+# 200 tasks of a tag, one sample in twenty made the planner read by creation.
 HUNDRED_THOUSAND = """
 INSERT INTO tasks (id, title, description, status, priority, due_at, tags, version, created_at, completed_at)
 SELECT gen_random_uuid(), 'task ' || n, CASE WHEN n % 1000 = 0 THEN 'молоко' ELSE 'дело' END,
     CASE WHEN n % 100 = 0 THEN 'in_progress' WHEN n % 5 = 0 THEN 'open' ELSE 'done' END,
     CASE WHEN n % 2000 = 0 THEN 3 ELSE n % 3 END,
     CASE WHEN n % 4 > 0 THEN '2026-01-01Z'::timestamptz + n * interval '1 minute' END,
-    ARRAY['tag' || n % 500, 'usual'], 1, '2026-01-01Z'::timestamptz + n * interval '1 second',
+    ARRAY['tag' || n % 800, 'usual'], 1, '2026-01-01Z'::timestamptz + n * interval '1 second',
     CASE WHEN n % 100 > 0 AND n % 5 > 0 THEN now() END
 FROM generate_series(1, 100000) AS n"""
 

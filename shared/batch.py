@@ -17,13 +17,14 @@ from datetime import timedelta
 from itertools import islice
 from time import perf_counter
 
-from shared.delivery import Delivery, Unsettled, this_moment, touched_by
+from shared.delivery import Delivery, this_moment, touched_by
 from shared.handling import EVERYBODY
 from shared.journal import Conflict, Journal, Key, Outbox, Outcome, Settled, StoreAway, Transaction
 from shared.leaving import REUSED, Batch, Leaving
 from shared.messages import CommandRefused, Event, Invalid, Raw, Refusal
 from shared.recovery import Recovery
 from shared.starts import until_back
+from shared.unsettled import Unsettled
 
 BATCH, BATCH_OF_LARGE = 256, 64
 FALSE_ALARMS = 3

@@ -1,8 +1,4 @@
-"""One message as it arrived: who sent it, what it says, and where its acknowledgement goes.
-
-Acknowledging is grouped: one frame for all deliveries of a channel up to a tag. That is right only when every
-earlier delivery of the channel is settled, which `Unsettled` knows.
-"""
+"""One message as it arrived: who sent it, what it says, and what it is answered."""
 
 import hashlib
 from collections.abc import Iterable
@@ -261,44 +257,3 @@ def send_answer(
         headers=headers,
     )
     publisher.answer(delivery.raw.reply_to, body, properties)
-
-
-class Unsettled:
-    """The deliveries of a process that are not acknowledged yet, by channel and in order of their tags."""
-
-    def __init__(self) -> None:
-        self.tags: dict[Channel, dict[int, None]] = {}
-        self.seen: dict[Channel, int] = {}
-
-    def add(self, delivery: Delivery) -> None:
-        channel = delivery.channel
-        if channel not in self.tags:
-            self.tags = {known: tags for known, tags in self.tags.items() if not known.is_closed}
-            self.seen = {known: tag for known, tag in self.seen.items() if not known.is_closed}
-            self.tags[channel] = {}
-        tag = delivery.raw.tag
-        for unseen in range(self.seen.get(channel, 0) + 1, tag + 1):
-            self.tags[channel][unseen] = None  # what never came this far must not be acknowledged with others
-        self.seen[channel] = max(tag, self.seen.get(channel, 0))
-
-    def hand_back(self, delivery: Delivery, *, requeue: bool = True) -> None:
-        """Have it delivered again, which RabbitMQ does until the delivery limit; or given up at once."""
-        self.tags.get(delivery.channel, {}).pop(delivery.raw.tag, None)
-        delivery.channel.reject(delivery.raw.tag, requeue=requeue)
-
-    def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
-        """Acknowledge in as few frames as is right. What cannot be acknowledged comes again."""
-        by_channel: dict[Channel, list[int]] = {}
-        for delivery in deliveries:
-            by_channel.setdefault(delivery.channel, []).append(delivery.raw.tag)
-        for channel, tags in by_channel.items():
-            outstanding = self.tags.get(channel, {})
-            for tag in tags:
-                outstanding.pop(tag, None)
-            first_open = next(iter(outstanding), max(tags) + 1)
-            done = [tag for tag in tags if tag < first_open]
-            if done:
-                channel.ack(max(done), multiple=True)
-            for tag in tags:
-                if tag > first_open:
-                    channel.ack(tag)

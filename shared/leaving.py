@@ -7,11 +7,12 @@ from functools import lru_cache
 
 from prometheus_client import Counter, Histogram
 
-from shared.delivery import Delivery, Unsettled, send_answer, this_moment
+from shared.delivery import Delivery, send_answer, this_moment
 from shared.journal import Key, Outbox, Outcome, Said, Settled
 from shared.messages import MessageIdReused, Refusal
 from shared.recovery import Recovery
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell, tell_of_message
+from shared.unsettled import Unsettled
 
 MOST_TOLD = 100
 """Events of one message that its log line names."""
@@ -63,7 +64,7 @@ class Leaving:
         BATCH_SIZE.observe(len(batch.deliveries))
         tell()  # what a crash from here on leaves behind is understood by what was told before
         self.outbox.send(batch.said)
-        self.unsettled.acknowledge(ended)
+        self.unsettled.settle(ended)
         for delivery in too_old:
             await self.recovery.too_old(delivery, self.keep)
 

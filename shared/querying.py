@@ -8,11 +8,12 @@ import asyncio
 import logging
 
 from shared.bus import Publisher
-from shared.delivery import Delivery, Unsettled, send_answer
+from shared.delivery import Delivery, send_answer
 from shared.health import Dependency
 from shared.journal import Conflict, Journal, StoreAway, Transaction
 from shared.messages import Failed, Invalid, Refusal, Unavailable
 from shared.telemetry import MESSAGES
+from shared.unsettled import Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Queries:
             while not self.waiting.empty() and len(deliveries) < AT_ONCE:
                 deliveries.append(self.waiting.get_nowait())
             await self._answer_all(deliveries)
-            self.unsettled.acknowledge(deliveries)
+            self.unsettled.settle(deliveries)
             for _ in deliveries:
                 self.waiting.task_done()
 

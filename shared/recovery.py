@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.amqp.content import Properties, Unsendable
 from shared.bus import Publisher, Unconfirmed, Undelivered
-from shared.delivery import Delivery, Unsettled, send_answer
+from shared.delivery import Delivery, send_answer
 from shared.handling import DIRECT, NotNow
 from shared.journal import Conflict, Journal, Outbox, Outcome, Settled, StoreAway
 from shared.messages import Command, Failed, Refusal
@@ -22,6 +22,7 @@ from shared.redaction import redacted_text
 from shared.starts import Starts
 from shared.telemetry import MESSAGES
 from shared.topology import DEAD_LETTERS, delay_exchange
+from shared.unsettled import Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +219,7 @@ class Recovery:
 
     def _settle(self, delivery: Delivery, outcome: str) -> None:
         MESSAGES.labels(delivery.name, outcome).inc()
-        self.unsettled.acknowledge([delivery])
+        self.unsettled.settle([delivery])
 
 
 def _reason(delivery: Delivery, reason: str) -> Headers:

@@ -21,7 +21,7 @@ from shared.amqp.errors import AmqpError
 from shared.batch import Batches
 from shared.bus import PROBE_SECONDS, BrokerAway, Publisher, Unconfirmed
 from shared.consuming import Consumer
-from shared.delivery import Unsettled, received
+from shared.delivery import received
 from shared.handling import Handler, handlers_in
 from shared.health import Dependency, Health
 from shared.http.door import App, http_door
@@ -32,6 +32,7 @@ from shared.process import ProcessSettings, end, run_process, until_stopped
 from shared.querying import Queries
 from shared.recovery import Recovery
 from shared.topology import DELAYS_SECONDS, differences, queue_for
+from shared.unsettled import Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Service:
                 await self.journal.close()
 
     def _build(self) -> None:
-        unsettled = Unsettled()
+        unsettled = self.unsettled = Unsettled()
         self.publisher = Publisher(self.settings.rabbitmq_url, self.name)
         store = Dependency("store", self.journal.probe)
         self.broker = Dependency("broker", self.publisher.probe)
@@ -212,3 +213,4 @@ class Service:
             log.warning("stopping with work in hand; it will be delivered again")
         except AmqpError as error:
             log.info("stopping without the broker", extra={"fields": {"reason": str(error)[:300]}})
+        self.unsettled.acknowledge()

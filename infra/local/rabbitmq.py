@@ -176,6 +176,8 @@ class RabbitMQ:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_CRASH_DUMP": f"{here}/erl_crash.dump",
             "RABBITMQ_NODENAME": "conveyor@localhost",
+            # By itself it would bind its threads to cores, and wait for one that another program has.
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CONF_ENV_FILE": f"{here}/rabbitmq-env.conf",

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from shared.batch import Batches
-from shared.delivery import Delivery, Unsettled
+from shared.delivery import Delivery
 from shared.journal import Outbox
 from shared.leaving import Batch, Leaving
+from shared.unsettled import Unsettled
 
 PLACES = ("after-commit", "after-publish", "after-answer", "in-batch", "in-next-batch")
 
@@ -45,13 +46,12 @@ def arm(service: str, folder: Path) -> None:
             die_at("after-publish")
         await clear(self)
 
-    def _acknowledge(self: Unsettled, deliveries: Any) -> None:
-        deliveries = list(deliveries)
-        if deliveries and (folder / f"{service}.after-answer").exists():
+    def _acknowledge(self: Unsettled) -> None:
+        if self.held and (folder / f"{service}.after-answer").exists():
             # the answers leave with this turn of the loop
             asyncio.get_running_loop().call_later(0.1, die_at, "after-answer")
         else:
-            acknowledge(self, deliveries)
+            acknowledge(self)
 
     async def _execute(self: Batches, delivery: Delivery, transaction: Any, batch: Any) -> None:
         if batch.settled:

@@ -16,12 +16,13 @@ from infra.local.servers import Servers
 from shared.batch import BATCH, BATCH_OF_LARGE, Batches
 from shared.consuming import PREFETCH, _prefetch
 from shared.contracts.desk import DeadLetter
-from shared.delivery import Delivery, Unsettled
+from shared.delivery import Delivery
 from shared.handling import Handler, Work
 from shared.journal import Journal, Outcome, Settled
 from shared.journal_sql import sql
 from shared.process import end
 from shared.starts import Starts
+from shared.unsettled import Unsettled
 from tests.kernel.test_journal import a_journal
 from tests.system import eventually
 from tests.toy_service.contracts import Mark, Marks
@@ -164,6 +165,7 @@ async def test_the_next_batch_is_worked_out_while_one_is_written(journal: Journa
     await hand.settled()
     hand.wait(hand.looking)
     await hand.settled()
+    hand.unsettled.acknowledge()
     assert (hand.marks, hand.channel.acknowledged) == ([2 * BATCH], 2 * BATCH + 1)
 
 

@@ -15,13 +15,14 @@ from infra.local.servers import Servers
 from shared import recovery as actual
 from shared.amqp.content import Properties, Unsendable
 from shared.batch import Batches
-from shared.delivery import Delivery, Unsettled
+from shared.delivery import Delivery
 from shared.handling import Handler, Work
 from shared.journal import Conflict, Journal
 from shared.journal_postgresql import PostgresqlJournal
 from shared.places import Place
 from shared.preparing import Preparing
 from shared.starts import Starts
+from shared.unsettled import Unsettled
 from tests.kernel.test_journal import MIGRATIONS, a_journal
 from tests.system import eventually
 from tests.toy_service.contracts import WorkOut

@@ -14,18 +14,18 @@ from pydantic_settings import SettingsConfigDict
 
 from shared import topology
 from shared.amqp.connection import connect
-from shared.delivery import Unsettled
 from shared.journal import Outbox
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_sql import SqlTransaction
 from shared.journal_sqlite import SqliteJournal
 from shared.service import Service, ServiceSettings
+from shared.unsettled import Unsettled
 from tests.toy_service import handlers
 
 PLACES = {
     "before_commit": (SqlTransaction, "conclude"),
     "before_publish": (Outbox, "send"),
-    "before_acknowledge": (Unsettled, "acknowledge"),
+    "before_acknowledge": (Unsettled, "settle"),
 }
 
 

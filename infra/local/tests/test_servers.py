@@ -89,6 +89,15 @@ async def test_a_durable_queue_survives_a_kill_of_rabbitmq(own_servers: Servers)
         assert (await channel.queue_declare("kept", passive=True)).queue == "kept"
 
 
+def test_rabbitmq_takes_whichever_core_is_free(own_servers: Servers) -> None:
+    node = own_servers.rabbitmq.process.pid
+    threads = [int(one.name) for one in Path(f"/proc/{node}/task").iterdir()]
+
+    assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {
+        frozenset(os.sched_getaffinity(0))
+    }
+
+
 def test_the_management_page_opens_for_the_operator_alone(own_servers: Servers) -> None:
     assert _management_status(own_servers, "operator", "operator") == 200
     assert _management_status(own_servers, "guest", "guest") == 401

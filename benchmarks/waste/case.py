@@ -18,7 +18,7 @@ ORGANIZATIONS, STORAGES = 200, 50
 CAPACITY = Decimal(600)
 KINDS = ("bio", "glass", "plastic")
 ROADS_OF_ONE = 5
-TABLES = ("places", "capacities", "generations", "amounts", "placements", "waiting")
+TABLES = ("kinds", "places", "capacities", "generations", "amounts", "placements", "waiting")
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ async def put_into(database_url: str) -> None:
     await connection.execute("CREATE SCHEMA naive")
     for table in TABLES:
         await connection.execute(f"CREATE TABLE naive.{table} (LIKE public.{table} INCLUDING ALL)")
-    for table in ("places", "capacities"):
+    for table in ("kinds", "places", "capacities"):
         await connection.execute(f"INSERT INTO naive.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {table}")
+    await _refer_as_ours(connection)
     await connection.execute(
         "CREATE TABLE naive.distances (organization uuid, storage uuid, metres bigint, number int, "
         "PRIMARY KEY (organization, storage))"
@@ -88,6 +89,19 @@ async def put_into(database_url: str) -> None:
     await connection.copy_records_to_table("distances", schema_name="naive", records=rows)
     await connection.execute("ANALYZE")
     await connection.close()
+
+
+async def _refer_as_ours(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """The foreign keys, which LIKE leaves out."""
+    keys = await connection.fetch(
+        "SELECT conrelid::regclass::text AS referring, pg_get_constraintdef(oid) AS key "
+        "FROM pg_constraint WHERE contype = 'f' AND conrelid = ANY($1::text[]::regclass[])",
+        TABLES,
+    )
+    async with connection.transaction():
+        await connection.execute("SET LOCAL search_path TO naive")
+        for referring, key in keys:
+            await connection.execute(f"ALTER TABLE {referring} ADD {key}")
 
 
 async def _put_ours(

@@ -1,5 +1,6 @@
 """What leaves once a batch is committed: answers, events, acknowledgements; together, in one write each."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ from shared.recovery import Recovery
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell, tell_of_message
 from shared.unsettled import Unsettled
 
+UNTIL_SENT = 2
+"""Turns of the loop, after which what was published has been handed to the operating system."""
 MOST_TOLD = 100
 """Events of one message that its log line names."""
 REUSED = MessageIdReused("This message id was used before with other content; take a new one.")
@@ -43,30 +46,39 @@ class Leaving:
         self.keep = keep
 
     async def leave(self, batch: Batch, seconds: float) -> None:
-        ended, too_old = [], []
-        said: dict[str, list[Said]] = {}
-        for event in batch.said:
-            said.setdefault(event.causation, []).append(event)
+        """Answers first: whoever waits for one does not wait for all else that is to be done."""
+        ended: list[tuple[Delivery, Outcome, bool]] = []
+        too_old = []
         for delivery in batch.deliveries:
             outcome = batch.outcomes.get(delivery.key)
             if outcome is None:
                 too_old.append(delivery)
                 continue
-            ended.append(delivery)
             fits = outcome.fingerprint == delivery.fingerprint
             outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
             repeated = fits and delivery not in batch.first
             self._answer(delivery, outcome, repeated=repeated)
+            ended.append((delivery, outcome, repeated))
+        for _ in range(UNTIL_SENT):
+            await asyncio.sleep(0)
+        self._tell(batch, ended, seconds)
+        self.outbox.send(batch.said)
+        self.unsettled.settle([delivery for delivery, _, _ in ended])
+        for delivery in too_old:
+            await self.recovery.too_old(delivery, self.keep)
+
+    def _tell(self, batch: Batch, ended: Sequence[tuple[Delivery, Outcome, bool]], seconds: float) -> None:
+        """What a crash from here on leaves behind is understood by what was told before."""
+        said: dict[str, list[Said]] = {}
+        for event in batch.said:
+            said.setdefault(event.causation, []).append(event)
+        for delivery, outcome, repeated in ended:
             ended_so, durations = _series(delivery.name, outcome.ending)
             ended_so.inc()
             durations.observe(seconds)
             _log_end(delivery, outcome, said.get(delivery.message_id, ()), seconds, repeated=repeated)
         BATCH_SIZE.observe(len(batch.deliveries))
-        tell()  # what a crash from here on leaves behind is understood by what was told before
-        self.outbox.send(batch.said)
-        self.unsettled.settle(ended)
-        for delivery in too_old:
-            await self.recovery.too_old(delivery, self.keep)
+        tell()
 
     def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
         kind = "Refusal"

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,9 @@ from infra.topology_findings import Finding, Seen, findings
 from infra.topology_move import migrate
 from shared import topology
 from shared.amqp.errors import AmqpError
+
+SHOWN_AFTER = 6
+"""Seconds: RabbitMQ's API tells of consumers every five."""
 
 
 def look(management: Management) -> Seen:
@@ -66,8 +70,14 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 
 def check(management: Management, *, as_json: bool) -> int:
     recent = os.environ.get("EVENTS_RECENT", "on") == "on"
+    wanted = topology.exchanges(), topology.queues(recent=recent)
     seen = look(management)
-    found = findings(topology.exchanges(), topology.queues(recent=recent), seen)
+    found = findings(*wanted, seen)
+    if not as_json and any(one.kind == "no_consumer" for one in found):
+        print(f"Looking again in {SHOWN_AFTER} s: who has begun to consume just now is not shown yet.")
+        time.sleep(SHOWN_AFTER)
+        seen = look(management)
+        found = findings(*wanted, seen)
     if as_json:
         said = {"findings": [asdict(one) for one in found], "lengths": lengths(seen)}
         print(json.dumps(said, ensure_ascii=False, indent=1))

@@ -1,12 +1,15 @@
 """`make topology`: each difference between contracts and broker, made for real, is named with what to do."""
 
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiormq
 import pytest
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from infra.topology_findings import Seen, findings
+from infra import topology_check
+from infra.topology_findings import Finding, Seen, findings
 from shared import topology as contracts
 from tests import topology
 from tests.system import System, _async, eventually
@@ -257,3 +260,26 @@ async def test_a_queue_that_no_contract_declares_is_not_migrated(system: System)
     ended = await topology.run(system, "--migrate", "old.queue")
 
     assert (ended.returncode, ended.stderr.startswith("No contract declares")) == (2, True)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_who_has_begun_to_consume_just_now_is_looked_for_once_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    """RabbitMQ's API tells of it seconds later. A program can look again by itself."""
+    nobody: Any = Seen([], [], [], [], [], None)
+    kinds = iter(["no_consumer", ""])
+    slept: list[float] = []
+    monkeypatch.setattr(topology_check, "look", lambda management: nobody)
+    monkeypatch.setattr(
+        topology_check,
+        "findings",
+        lambda *_: [Finding(kind, QUEUE, "nobody", "start it") for kind in [next(kinds)] if kind],
+    )
+    monkeypatch.setattr(time, "sleep", slept.append)
+    management: Any = None
+
+    code = topology_check.check(management, as_json=as_json)
+
+    assert (code, len(slept)) == ((1, 0) if as_json else (0, 1))
+    assert ("start it" in capsys.readouterr().out) == as_json

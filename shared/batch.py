@@ -229,10 +229,11 @@ class Batches:
                 raise
             raise _Spoiled(error) from error  # a write that waited, or the commit, was refused by the store
         seconds = perf_counter() - started
-        if not known and self.in_hand > 1:
+        beside_another = not known and self.in_hand > 1
+        if beside_another:
             turn.ends()
             await asyncio.sleep(0)  # what the next one has to write goes first
-        await self.leaving.leave(batch, seconds)
+        await self.leaving.leave(batch, seconds, hurried=beside_another)
 
     async def _fill(
         self, batch: Batch, copies: dict[Key, Delivery], transaction: Transaction, *, known: bool

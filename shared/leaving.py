@@ -1,4 +1,4 @@
-"""What leaves once a batch is committed: answers, events, acknowledgements; together, in one write each."""
+"""What leaves once a batch is committed: all answers, then log lines, then all events; then it is settled."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ from shared.recovery import Recovery
 from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell, tell_of_message
 from shared.unsettled import Unsettled
 
-UNTIL_SENT = 2
-"""Turns of the loop, after which what was published has been handed to the operating system."""
 MOST_TOLD = 100
 """Events of one message that its log line names."""
 REUSED = MessageIdReused("This message id was used before with other content; take a new one.")
@@ -45,8 +43,11 @@ class Leaving:
         self.unsettled = unsettled
         self.keep = keep
 
-    async def leave(self, batch: Batch, seconds: float) -> None:
-        """Answers first: whoever waits for one does not wait for all else that is to be done."""
+    async def leave(self, batch: Batch, seconds: float, *, hurried: bool = False) -> None:
+        """Answers first: whoever waits for one does not wait for all else that is to be done.
+
+        `hurried`: all in one turn, since another batch is at work beside it, which may end the process.
+        """
         ended: list[tuple[Delivery, Outcome, bool]] = []
         too_old = []
         for delivery in batch.deliveries:
@@ -59,8 +60,8 @@ class Leaving:
             repeated = fits and delivery not in batch.first
             self._answer(delivery, outcome, repeated=repeated)
             ended.append((delivery, outcome, repeated))
-        for _ in range(UNTIL_SENT):
-            await asyncio.sleep(0)
+        if not hurried:
+            await asyncio.sleep(0)  # in which they are sent
         self._tell(batch, ended, seconds)
         self.outbox.send(batch.said)
         self.unsettled.settle([delivery for delivery, _, _ in ended])

@@ -120,6 +120,7 @@ class Service:
                 await until_stopped(working, *background)
                 await self._drain()
             finally:
+                self.unsettled.acknowledge()
                 await end(working, *background)
                 await self.preparing.close()
                 await self.journal.close()
@@ -213,4 +214,3 @@ class Service:
             log.warning("stopping with work in hand; it will be delivered again")
         except AmqpError as error:
             log.info("stopping without the broker", extra={"fields": {"reason": str(error)[:300]}})
-        self.unsettled.acknowledge()

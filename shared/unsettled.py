@@ -2,8 +2,8 @@
 
 What is settled waits a moment for others: after a lone command the broker would otherwise write and sync a
 second time, while the next one waits for that disk. If the process dies meanwhile, some more messages come
-back, which the inbox knows. One frame settles all deliveries of a channel up to a tag, which is right only
-when every earlier one of the channel is settled.
+back, which the inbox knows; what it would not know, or what takes long, does not wait. One frame settles all
+deliveries of a channel up to a tag, which is right only when every earlier one of the channel is settled.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from shared.delivery import Delivery
 
 HELD_SECONDS = 0.02
 MOST_HELD = 64
-"""Well below what any queue is fetched ahead together: nobody waits for room."""
+"""Half of what a queue is fetched ahead, or less: nobody waits for room."""
 
 
 class Unsettled:
@@ -45,7 +45,7 @@ class Unsettled:
     def settle(self, deliveries: Iterable[Delivery]) -> None:
         """Have them acknowledged, soon and with others. What cannot be acknowledged comes again."""
         self.held += deliveries
-        if len(self.held) >= MOST_HELD:
+        if len(self.held) >= MOST_HELD or any(map(_cannot_wait, self.held)):
             self.acknowledge()
         elif self.held and not self.timer:
             self.timer = asyncio.get_running_loop().call_later(HELD_SECONDS, self.acknowledge)
@@ -67,3 +67,8 @@ class Unsettled:
             for tag in tags:
                 if tag > first_open:
                     channel.ack(tag)
+
+
+def _cannot_wait(delivery: Delivery) -> bool:
+    """Without a message id the inbox does not know it when it comes again; what takes long has few places."""
+    return not delivery.raw.message_id or delivery.handler.prepare is not None

@@ -36,10 +36,10 @@ def arm(service: str, folder: Path) -> None:
         Batches._execute,
     )
 
-    async def _leave(self: Leaving, batch: Batch, seconds: float) -> None:
+    async def _leave(self: Leaving, batch: Batch, seconds: float, **how: Any) -> None:
         if batch.said:
             die_at("after-commit")
-        await leave(self, batch, seconds)
+        await leave(self, batch, seconds, **how)
 
     async def _clear(self: Outbox) -> None:
         if self.arrived:
@@ -48,7 +48,7 @@ def arm(service: str, folder: Path) -> None:
 
     def _acknowledge(self: Unsettled) -> None:
         if self.held and (folder / f"{service}.after-answer").exists():
-            # the answers leave with this turn of the loop
+            # its events are to be confirmed first
             asyncio.get_running_loop().call_later(0.1, die_at, "after-answer")
         else:
             acknowledge(self)

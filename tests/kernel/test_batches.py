@@ -70,6 +70,7 @@ class Hand:
             number = next(self.numbers)
             raw: Any = SimpleNamespace(
                 redelivered=redelivered,
+                message_id=str(number),
                 body=b'{"text": "x"}',
                 tag=number,
                 correlation_id=None,

@@ -43,6 +43,26 @@ async def test_a_message_that_kills_its_process_dies_alone(system: System, amqp:
     assert len(letters) == 1
 
 
+async def test_of_several_that_kill_none_brings_another_back(system: System, amqp: Client) -> None:
+    await system.migrate(TOY)
+    for n in range(3):
+        await amqp.publish("toy.mark", {"text": "killer", "then": "die"}, message_id=f"killer {n}")
+    replica = system.launch(TOY)
+    deaths = 0
+
+    async def all_dead() -> bool:
+        nonlocal replica, deaths
+        if replica.process.exit_code is not None:
+            replica, deaths = system.launch(TOY), deaths + 1
+        return len(set(await dead(system, "killer"))) == 3
+
+    await eventually(all_dead, "all are dead letters", seconds=120)
+    letters = await dead(system, "killer")
+    replica.process.end()
+    assert sorted(letters) == [f"killer {n}" for n in range(3)]
+    assert deaths <= 3 * 3 + 1  # each is tried three times alone, the first time perhaps together
+
+
 async def test_connections_lost_again_and_again_make_nobody_a_suspect(
     system: System, toy: Replica, amqp: Client
 ) -> None:

@@ -127,6 +127,20 @@ async def test_a_service_killed_anywhere_loses_and_doubles_nothing(
     again.process.end()
 
 
+async def test_whoever_is_told_to_stop_leaves_nothing_to_be_delivered_again(
+    system: System, toy: Replica, amqp: Client
+) -> None:
+    toy.process.end()
+    holding = await system.start(TOY, hold="600")
+    await amqp.ask("toy.mark", {"text": "held"})
+
+    holding.process.end()
+    queue = await amqp.channel.declare_queue("toy.mark", passive=True)
+
+    assert queue.declaration_result.message_count == 0
+    await system.start(TOY)
+
+
 def _ended(replica: Replica):  # type: ignore[no-untyped-def]
     async def ended() -> bool:
         return replica.process.exit_code is not None

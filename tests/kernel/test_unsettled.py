@@ -24,12 +24,14 @@ class Consumer:
         self.queue = queue
         self.unsettled = Unsettled()
         self.deliveries: list[Any] = []
+        self.prepare: object = None
         self.frames: list[tuple[int, bool]] = []
         self.ack = channel.ack
         channel.ack = self._ack  # type: ignore[method-assign]
 
     def take(self, raw: Incoming) -> None:
-        delivery: Any = SimpleNamespace(raw=raw, channel=self.channel)
+        handler = SimpleNamespace(prepare=self.prepare)
+        delivery: Any = SimpleNamespace(raw=raw, channel=self.channel, handler=handler)
         self.unsettled.add(delivery)
         self.deliveries.append(delivery)
 
@@ -37,11 +39,12 @@ class Consumer:
         self.frames.append((tag, multiple))
         self.ack(tag, multiple=multiple)
 
-    async def has_taken(self, number: int) -> None:
+    async def has_taken(self, number: int, message_id: str = "x") -> None:
+        properties = Properties(message_id=message_id or None)
         most = self.connection.frame_max
         for _ in range(number):
             self.connection.write(
-                published(self.channel.number, "", self.queue, b"", Properties(), most, mandatory=True)
+                published(self.channel.number, "", self.queue, b"", properties, most, mandatory=True)
             )
         await self.channel.consume(self.queue, self.take, name="test")
         await eventually(_async(lambda: len(self.deliveries) == number), f"{number} have arrived")
@@ -103,6 +106,18 @@ async def test_nobody_waits_where_many_are_settled(consumer: Consumer) -> None:
 
     consumer.unsettled.settle(consumer.deliveries[MOST_HELD:])
     await consumer.has_acknowledged([(MOST_HELD, True), (MOST_HELD + 1, True)])
+
+
+@pytest.mark.parametrize(("message_id", "prepare"), [("", None), ("x", "takes long")])
+async def test_what_should_not_come_again_does_not_wait(
+    consumer: Consumer, message_id: str, prepare: object
+) -> None:
+    consumer.prepare = prepare
+    await consumer.has_taken(1, message_id)
+
+    consumer.unsettled.settle(consumer.deliveries)
+
+    assert consumer.frames == [(1, True)]
 
 
 async def test_what_is_given_back_meanwhile_comes_again_and_nothing_else(consumer: Consumer) -> None:

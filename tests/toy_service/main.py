@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_settings import SettingsConfigDict
 
-from shared import topology
+from shared import topology, unsettled
 from shared.amqp.connection import connect
 from shared.journal import Outbox
 from shared.journal_postgresql import PostgresqlJournal
@@ -25,7 +25,7 @@ from tests.toy_service import handlers
 PLACES = {
     "before_commit": (SqlTransaction, "conclude"),
     "before_publish": (Outbox, "send"),
-    "before_acknowledge": (Unsettled, "settle"),
+    "before_acknowledge": (Unsettled, "acknowledge"),
 }
 
 
@@ -36,6 +36,7 @@ class ToySettings(ServiceSettings):
 
     retry_seconds: tuple[int, ...] = (1, 1)
     die: str = ""
+    hold: float = 0
 
 
 def die_at(where: str, file: Path) -> None:
@@ -44,7 +45,7 @@ def die_at(where: str, file: Path) -> None:
     original = getattr(owner, method)
 
     def dying(self: Any, *arguments: Any) -> Any:
-        if not file.exists() and any(arguments):
+        if not file.exists() and (any(arguments) or getattr(self, "held", None)):
             file.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return original(self, *arguments)
@@ -63,6 +64,8 @@ def main() -> None:
     if settings.die and "migrate" not in sys.argv:
         where, _, file = settings.die.partition(":")
         die_at(where, Path(file))
+    if settings.hold:
+        unsettled.HELD_SECONDS = settings.hold
     if "migrate" in sys.argv:
         asyncio.run(declare(settings.rabbitmq_url))
     form = SqliteJournal if settings.database_url.startswith("sqlite") else PostgresqlJournal

@@ -8,7 +8,7 @@ deliveries of a channel up to a tag, which is right only when every earlier one 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from shared.amqp.channel import Channel
 from shared.delivery import Delivery
@@ -42,10 +42,10 @@ class Unsettled:
         self.tags.get(delivery.channel, {}).pop(delivery.raw.tag, None)
         delivery.channel.reject(delivery.raw.tag, requeue=requeue)
 
-    def settle(self, deliveries: Iterable[Delivery]) -> None:
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Have them acknowledged, soon and with others. What cannot be acknowledged comes again."""
         self.held += deliveries
-        if len(self.held) >= MOST_HELD or any(map(_cannot_wait, self.held)):
+        if len(self.held) >= MOST_HELD or any(map(_cannot_wait, deliveries)):
             self.acknowledge()
         elif self.held and not self.timer:
             self.timer = asyncio.get_running_loop().call_later(HELD_SECONDS, self.acknowledge)

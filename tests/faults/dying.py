@@ -48,7 +48,7 @@ def arm(service: str, folder: Path) -> None:
 
     def _acknowledge(self: Unsettled) -> None:
         if self.held and (folder / f"{service}.after-answer").exists():
-            # its events are to be confirmed first
+            # the answers may leave with this turn of the loop
             asyncio.get_running_loop().call_later(0.1, die_at, "after-answer")
         else:
             acknowledge(self)

@@ -90,6 +90,7 @@ async def test_a_durable_queue_survives_a_kill_of_rabbitmq(own_servers: Servers)
         assert (await channel.queue_declare("kept", passive=True)).queue == "kept"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_rabbitmq_takes_whichever_core_is_free(own_servers: Servers) -> None:
     node = own_servers.rabbitmq.process.pid
     everywhere, cores = os.sched_getaffinity(0), []

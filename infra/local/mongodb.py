@@ -90,10 +90,14 @@ class MongoDB:
     def stop(self) -> None:
         """Stop in good order; nothing that was committed is lost."""
         self.process.thaw()
-        self.process.ask_to_end()
-        # SecantusDB would wait two seconds for a next connection before it looks up.
-        processes.wait_until(lambda: not self._listens(), 3)
-        if not self.process.wait(20):  # it syncs its data first, which a busy disk may let take long
+        # SecantusDB's main thread sleeps on a lock. Where the kernel gives the signal to another thread, Python
+        # does not wake it: so it may have to be asked again, but not while it ends, or it would end twice.
+        for _ in range(3):
+            self.process.ask_to_end()
+            # It would wait two seconds for a next connection before it looks up.
+            if processes.wait_until(lambda: not self._listens(), 3):
+                break
+        if not self.process.wait(8):
             self.process.kill()
 
     def kill(self) -> None:

@@ -90,8 +90,8 @@ class MongoDB:
     def stop(self) -> None:
         """Stop in good order; nothing that was committed is lost."""
         self.process.thaw()
-        # SecantusDB's main thread sleeps on a lock. Where the kernel gives the signal to another thread, Python
-        # does not wake it: so it may have to be asked again, but not while it ends, or it would end twice.
+        # SecantusDB's main thread sleeps on a lock. Where the kernel gives the signal to another thread,
+        # Python does not wake it: so it may be asked again, but not while it ends, or it would end twice.
         for _ in range(3):
             self.process.ask_to_end()
             # It would wait two seconds for a next connection before it looks up.

@@ -24,7 +24,11 @@ _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 
 
 class Process:
-    """A child that can be started again after it ended; `end_signal` asks it to stop in good order."""
+    """A child that can be started again after it ended; `end_signal` asks it to stop in good order.
+
+    `orphan_signal` is what it gets when this process is gone, by default the same. The kernel sends that
+    once for each thread that this process had.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
         end_signal: int = signal.SIGTERM,
+        orphan_signal: int | None = None,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -42,6 +47,7 @@ class Process:
         self.environment = environment
         self.folder = folder
         self.end_signal = end_signal
+        self.orphan_signal = orphan_signal or end_signal
         self.started_at = 0.0
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +59,7 @@ class Process:
         self.log.follow(iter(output.read1, b""))
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        launcher = [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), str(int(self.end_signal))]
+        launcher = [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), str(int(self.orphan_signal))]
         return subprocess.Popen(
             [*launcher, *self.command],
             env=self.environment,

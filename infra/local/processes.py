@@ -107,11 +107,16 @@ class Process:
             self.wait(10)
 
     def freeze(self) -> None:
-        """SIGSTOP for it and all it started: it looks connected and says nothing."""
+        """SIGSTOP for it and all it started: it looks connected and says nothing.
+
+        Returns when they stand still: each of their threads stops only when it gets its turn.
+        """
         if self.pid is not None:
             send(self.pid, signal.SIGSTOP)
-            for pid in descendants(self.pid):
+            started = descendants(self.pid)
+            for pid in started:
                 send(pid, signal.SIGSTOP)
+            wait_until(lambda: not any(map(_moves, [self.pid, *started])), 5)
 
     def thaw(self) -> None:
         """Undo `freeze`."""
@@ -148,24 +153,30 @@ def descendants(pid: int) -> list[int]:
 
 def _parents() -> list[tuple[int, int]]:
     if sys.platform == "linux":
-        stats = ((int(path.name), _stat(int(path.name))) for path in Path("/proc").glob("[0-9]*"))
+        stats = ((int(path.name), _stat(path / "stat")) for path in Path("/proc").glob("[0-9]*"))
         return [(pid, int(stat[1])) for pid, stat in stats if stat]
     table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
     return [(int(pid), int(parent)) for pid, parent in (line.split() for line in table.stdout.splitlines())]
 
 
-def _stat(pid: int) -> list[str]:
+def _stat(path: Path) -> list[str]:
     """The fields of /proc/PID/stat from the state on; empty when there is no such process."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return path.read_text().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _moves(pid: int | None) -> bool:
+    """Whether a thread of it is not stopped yet; False where the system does not tell."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat") if sys.platform == "linux" else ()
+    return any(stat and stat[0] not in "TtZX" for stat in map(_stat, threads))
 
 
 def identity(pid: int) -> str:
     """What tells a process from a later one with the same pid: boot and start time; empty when it is gone."""
     if sys.platform == "linux":
-        stat = _stat(pid)
+        stat = _stat(Path(f"/proc/{pid}/stat"))
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{stat[19]}" if stat and stat[0] not in "ZX" else ""
     started = subprocess.run(

@@ -49,32 +49,6 @@ def test_however_the_runner_ends_nothing_that_it_started_is_left(
     assert exit_code == (-ending if ending is signal.SIGKILL else 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="no other kernel tells a child")
-def test_whose_parent_is_gone_gets_the_signal_for_that(tmp_path: Path) -> None:
-    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
-    parent = f"""
-import sys, time
-from pathlib import Path
-from infra.local.logs import Log
-from infra.local.processes import Process, wait_until
-log = Path(sys.argv[1])
-child = Process("deaf", [sys.executable, "-c", {deaf!r}], log=Log(log), orphan_signal=9)
-child.start()
-assert wait_until(lambda: log.exists() and "deaf" in log.read_text(), 10)
-print(child.pid, flush=True)
-time.sleep(60)"""
-    command = [sys.executable, "-c", parent, str(tmp_path / "log")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as started:
-        assert started.stdout is not None
-        child = int(started.stdout.readline())
-        known = processes.identity(child)
-        assert known
-
-        started.kill()
-
-    assert wait_until(lambda: not processes.is_alive(child, known), 10)
-
-
 def test_each_process_gets_its_own_settings_and_a_log(tmp_path: Path) -> None:
     with running(tmp_path, "with-database"):
         said = (tmp_path / ".conveyor" / "logs" / "stub_service.log").read_text()

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from shared.amqp.content import Properties
 from shared.amqp.fields import Table
 from shared.bus import Publisher
+from shared.holding import Held
 from shared.telemetry import OUTBOX_AGE, OUTBOX_ROWS
 
 log = logging.getLogger(__name__)
@@ -190,12 +191,19 @@ class Outbox:
         self.service = service
         self.arrived: list[str] = []
         self.under_way: set[str] = set()
-        """Published here, and neither confirmed nor given up: not to be sent again."""
+        """Sent here, and neither confirmed nor given up: not to be sent again."""
+        self.held = Held(self._publish)
 
     def send(self, said: Sequence[Said]) -> None:
-        """Publish; each row is cleared some time after the broker has confirmed it."""
+        """Publish events soon and with others, commands at once.
+
+        Each row is cleared some time after the broker has confirmed it.
+        """
+        self.under_way.update(event.id for event in said)
+        self.held.add(said, at_once=not all(event.exchange for event in said))
+
+    def _publish(self, said: Sequence[Said]) -> None:
         for event in said:
-            self.under_way.add(event.id)
             self.publisher.send(
                 *self._message(event), partial(self._note, event.id), mandatory=event.exchange == ""
             )

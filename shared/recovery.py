@@ -220,7 +220,7 @@ class Recovery:
     def _settle(self, delivery: Delivery, outcome: str) -> None:
         MESSAGES.labels(delivery.name, outcome).inc()
         self.unsettled.settle([delivery])
-        self.unsettled.acknowledge()  # whom the next one kills must not bring it back
+        self.unsettled.held.leave()  # whom the next one kills must not bring it back
 
 
 def _reason(delivery: Delivery, reason: str) -> Headers:

@@ -120,7 +120,7 @@ class Service:
                 await until_stopped(working, *background)
                 await self._drain()
             finally:
-                self.unsettled.acknowledge()
+                self.unsettled.held.leave()
                 await end(working, *background)
                 await self.preparing.close()
                 await self.journal.close()
@@ -208,6 +208,7 @@ class Service:
                 await self.batches.idle.wait()
                 await self.batches.recovery.drained()
                 await self.queries.drained()
+                self.outbox.held.leave()
                 await self.publisher.drained()
                 await self.outbox.clear()
         except TimeoutError:

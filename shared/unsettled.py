@@ -6,16 +6,12 @@ back, which the inbox knows; what it would not know, or what takes long, does no
 deliveries of a channel up to a tag, which is right only when every earlier one of the channel is settled.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
 from shared.amqp.channel import Channel
 from shared.delivery import Delivery
-
-HELD_SECONDS = 0.02
-MOST_HELD = 64
-"""Half of what a queue is fetched ahead, or less: nobody waits for room."""
+from shared.holding import Held
 
 
 class Unsettled:
@@ -24,8 +20,7 @@ class Unsettled:
     def __init__(self) -> None:
         self.tags: dict[Channel, dict[int, None]] = {}
         self.seen: dict[Channel, int] = {}
-        self.held: list[Delivery] = []
-        self.timer: asyncio.TimerHandle | None = None
+        self.held = Held(self.acknowledge)
 
     def add(self, delivery: Delivery) -> None:
         channel, tag = delivery.channel, delivery.raw.tag
@@ -44,22 +39,14 @@ class Unsettled:
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Have them acknowledged, soon and with others. What cannot be acknowledged comes again."""
-        self.held += deliveries
-        if len(self.held) >= MOST_HELD or any(map(_cannot_wait, deliveries)):
-            self.acknowledge()
-        elif self.held and not self.timer:
-            self.timer = asyncio.get_running_loop().call_later(HELD_SECONDS, self.acknowledge)
+        self.held.add(deliveries, at_once=any(map(_cannot_wait, deliveries)))
 
-    def acknowledge(self) -> None:
-        """Acknowledge what is settled, in as few frames as is right."""
-        if self.timer:
-            self.timer.cancel()
-            self.timer = None
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """In as few frames as is right."""
         by_channel: dict[Channel, list[int]] = defaultdict(list)
-        for delivery in self.held:
+        for delivery in deliveries:
             by_channel[delivery.channel].append(delivery.raw.tag)
             self.tags.get(delivery.channel, {}).pop(delivery.raw.tag, None)
-        self.held = []
         for channel, tags in by_channel.items():
             first_open = next(iter(self.tags.get(channel, {})), max(tags) + 1)
             if done := [tag for tag in tags if tag < first_open]:

@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,12 @@ def arm(service: str, folder: Path) -> None:
             die_at("after-publish")
         await clear(self)
 
-    def _acknowledge(self: Unsettled) -> None:
-        if self.held and (folder / f"{service}.after-answer").exists():
+    def _acknowledge(self: Unsettled, deliveries: Sequence[Delivery]) -> None:
+        if (folder / f"{service}.after-answer").exists():
             # the answers may leave with this turn of the loop
             asyncio.get_running_loop().call_later(0.1, die_at, "after-answer")
         else:
-            acknowledge(self)
+            acknowledge(self, deliveries)
 
     async def _execute(self: Batches, delivery: Delivery, transaction: Any, batch: Any) -> None:
         if batch.settled:

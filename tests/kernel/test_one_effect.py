@@ -127,17 +127,18 @@ async def test_a_service_killed_anywhere_loses_and_doubles_nothing(
     again.process.end()
 
 
-async def test_whoever_is_told_to_stop_leaves_nothing_to_be_delivered_again(
+async def test_whoever_is_told_to_stop_leaves_nothing_to_be_delivered_again_or_sent_late(
     system: System, toy: Replica, amqp: Client
 ) -> None:
     toy.process.end()
     holding = await system.start(TOY, hold="600")
-    await amqp.ask("toy.mark", {"text": "held"})
+    await amqp.ask("toy.mark", {"text": "held"}, message_id="held")
 
     holding.process.end()
     queue = await amqp.channel.declare_queue("toy.mark", passive=True)
 
     assert queue.declaration_result.message_count == 0
+    assert await system.fetch(TOY, "SELECT 1 FROM outbox WHERE causation = 'held'") == []
     await system.start(TOY)
 
 

@@ -11,7 +11,8 @@ from pamqp import commands
 from shared.amqp.channel import Channel
 from shared.amqp.connection import Connection, connect
 from shared.amqp.content import Incoming, Properties, published
-from shared.unsettled import MOST_HELD, Unsettled
+from shared.holding import MOST_HELD
+from shared.unsettled import Unsettled
 from tests.system import System, _async, eventually
 
 
@@ -137,7 +138,7 @@ async def test_what_was_settled_on_a_channel_that_has_gone_is_forgotten(consumer
 
     consumer.unsettled.settle(consumer.deliveries)
     again = await consumer.comes_again()
-    consumer.unsettled.acknowledge()
+    consumer.unsettled.held.leave()
 
     assert len(again) == 2
-    assert consumer.unsettled.held == []
+    assert consumer.unsettled.held.things == []

@@ -6,7 +6,6 @@ from typing import Generic, TypeVar
 
 QUIET_SECONDS, LATEST_SECONDS = 0.005, 0.02
 MOST_HELD = 64
-"""Half of what a queue is fetched ahead, or less: what is held keeps nobody waiting for room."""
 T = TypeVar("T")
 
 
@@ -14,10 +13,12 @@ class Held(Generic[T]):
     """Things that `leave` together, in their order.
 
     That is once no more has come for 5 ms, 20 ms after the first at the latest, or as soon as they are 64.
+    `patient`: the 20 ms are waited for also where no more comes.
     """
 
-    def __init__(self, leave: Callable[[list[T]], None]):
+    def __init__(self, leave: Callable[[list[T]], None], *, patient: bool = False):
         self.things: list[T] = []
+        self.patient = patient
         self._leave = leave
         self._latest = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -33,7 +34,8 @@ class Held(Generic[T]):
             self.leave()
         elif things:
             self._stop_waiting()
-            self._timer = loop.call_at(min(now + QUIET_SECONDS, self._latest), self.leave)
+            until = self._latest if self.patient else min(now + QUIET_SECONDS, self._latest)
+            self._timer = loop.call_at(until, self.leave)
 
     def leave(self) -> None:
         """All of them, now."""

@@ -71,6 +71,10 @@ class Said(NamedTuple):
     said_at: datetime
 
     @property
+    def is_command(self) -> bool:
+        return self.exchange == ""
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What every log line about it says first; `causation` is the message that it was said by."""
         return {
@@ -191,21 +195,26 @@ class Outbox:
         self.service = service
         self.arrived: list[str] = []
         self.under_way: set[str] = set()
-        """Sent here, and neither confirmed nor given up: not to be sent again."""
+        """Held or sent here, and neither confirmed nor given up: not to be sent again."""
         self.held = Held(self._publish)
+        self.clearing = asyncio.Lock()
 
-    def send(self, said: Sequence[Said]) -> None:
+    def send(self, said: Sequence[Said], *, at_once: bool = False) -> None:
         """Publish events soon and with others, commands at once.
 
         Each row is cleared some time after the broker has confirmed it.
         """
         self.under_way.update(event.id for event in said)
-        self.held.add(said, at_once=not all(event.exchange for event in said))
+        self.held.add(said, at_once=at_once or any(event.is_command for event in said))
+
+    def leave_now(self) -> None:
+        """Publish what is held, if anything."""
+        self.held.leave()
 
     def _publish(self, said: Sequence[Said]) -> None:
         for event in said:
             self.publisher.send(
-                *self._message(event), partial(self._note, event.id), mandatory=event.exchange == ""
+                *self._message(event), partial(self._note, event.id), mandatory=event.is_command
             )
 
     def _message(self, event: Said) -> tuple[str, str, bytes, Properties]:
@@ -218,13 +227,14 @@ class Outbox:
             self.arrived.append(event)
 
     async def clear(self) -> None:
-        arrived, self.arrived = self.arrived, []
-        if not arrived:
-            return
-        try:
-            await self.journal.clear(arrived)
-        except (StoreAway, Conflict):
-            self.arrived += arrived
+        async with self.clearing:
+            arrived, self.arrived = self.arrived, []
+            if not arrived:
+                return
+            try:
+                await self.journal.clear(arrived)
+            except (StoreAway, Conflict):
+                self.arrived += arrived
 
     async def relay(self) -> None:
         """Send what a crash, a lost connection or an unconfirmed publish left behind."""
@@ -237,7 +247,7 @@ class Outbox:
         late = [event for event in stranded if event.id not in self.under_way]
         for event in late:
             log.warning("sent late", extra={"fields": event.identity})
-        self.send(late)
+        self.send(late, at_once=True)
 
 
 def _properties(event: Said, service: str, user: str) -> Properties:
@@ -250,7 +260,7 @@ def _properties(event: Said, service: str, user: str) -> Properties:
         "cloudEvents_type": event.routing_key,
         "cloudEvents_time": event.said_at.isoformat(),
     }
-    if event.exchange == "":  # a command, in the service's own name
+    if event.is_command:  # in the service's own name
         headers = {"causation-id": event.causation, "actor": service}
     if event.traceparent:
         headers["traceparent"] = event.traceparent

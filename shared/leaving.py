@@ -1,4 +1,4 @@
-"""What leaves once a batch is committed: all answers, then log lines, then all events; then it is settled."""
+"""What leaves once a batch is committed: answers, then log lines; soon its events and acknowledgements."""
 
 import asyncio
 from collections.abc import Sequence
@@ -46,7 +46,8 @@ class Leaving:
     async def leave(self, batch: Batch, seconds: float, *, hurried: bool = False) -> None:
         """Answers first: whoever waits for one does not wait for all else that is to be done.
 
-        `hurried`: all in one turn, since another batch is at work beside it, which may end the process.
+        `hurried`: answers, lines and events in one turn, since another batch is at work beside it, which may
+        end the process.
         """
         ended: list[tuple[Delivery, Outcome, bool]] = []
         too_old = []
@@ -63,7 +64,7 @@ class Leaving:
         if not hurried:
             await asyncio.sleep(0)  # in which they are sent
         self._tell(batch, ended, seconds)
-        self.outbox.send(batch.said)
+        self.outbox.send(batch.said, at_once=hurried)
         self.unsettled.settle([delivery for delivery, _, _ in ended])
         for delivery in too_old:
             await self.recovery.too_old(delivery, self.keep)

@@ -164,7 +164,7 @@ class Recovery:
                         await given_up(delivery.message, reason, work)
                     said = delivery.everything_said(work)
                     await transaction.conclude([settled], said)
-                self.outbox.send(said)
+                self.outbox.send(said, at_once=True)
                 return
             except (Conflict, StoreAway):
                 await asyncio.sleep(random.uniform(0.1, 0.5))
@@ -219,8 +219,7 @@ class Recovery:
 
     def _settle(self, delivery: Delivery, outcome: str) -> None:
         MESSAGES.labels(delivery.name, outcome).inc()
-        self.unsettled.settle([delivery])
-        self.unsettled.held.leave()  # whom the next one kills must not bring it back
+        self.unsettled.settle([delivery], at_once=True)  # whom the next one kills must not bring it back
 
 
 def _reason(delivery: Delivery, reason: str) -> Headers:

@@ -120,7 +120,8 @@ class Service:
                 await until_stopped(working, *background)
                 await self._drain()
             finally:
-                self.unsettled.held.leave()
+                self.outbox.leave_now()
+                self.unsettled.leave_now()
                 await end(working, *background)
                 await self.preparing.close()
                 await self.journal.close()
@@ -208,7 +209,7 @@ class Service:
                 await self.batches.idle.wait()
                 await self.batches.recovery.drained()
                 await self.queries.drained()
-                self.outbox.held.leave()
+                self.outbox.leave_now()
                 await self.publisher.drained()
                 await self.outbox.clear()
         except TimeoutError:

@@ -20,7 +20,7 @@ class Unsettled:
     def __init__(self) -> None:
         self.tags: dict[Channel, dict[int, None]] = {}
         self.seen: dict[Channel, int] = {}
-        self.held = Held(self.acknowledge)
+        self.held = Held(self._acknowledge, patient=True)
 
     def add(self, delivery: Delivery) -> None:
         channel, tag = delivery.channel, delivery.raw.tag
@@ -37,11 +37,15 @@ class Unsettled:
         self.tags.get(delivery.channel, {}).pop(delivery.raw.tag, None)
         delivery.channel.reject(delivery.raw.tag, requeue=requeue)
 
-    def settle(self, deliveries: Sequence[Delivery]) -> None:
+    def settle(self, deliveries: Sequence[Delivery], *, at_once: bool = False) -> None:
         """Have them acknowledged, soon and with others. What cannot be acknowledged comes again."""
-        self.held.add(deliveries, at_once=any(map(_cannot_wait, deliveries)))
+        self.held.add(deliveries, at_once=at_once or any(map(_cannot_wait, deliveries)))
 
-    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+    def leave_now(self) -> None:
+        """Acknowledge what is settled, if anything."""
+        self.held.leave()
+
+    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """In as few frames as is right."""
         by_channel: dict[Channel, list[int]] = defaultdict(list)
         for delivery in deliveries:

@@ -6,6 +6,7 @@ Written from MongoDB's documentation; tests here run it on a stand-in program on
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ class Mongod:
 
     name = "mongod"
     replica_set = "rs0"
+    orphan_signal = signal.SIGTERM
 
     def __init__(self, program: Path) -> None:
         self.program = program

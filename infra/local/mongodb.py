@@ -4,7 +4,6 @@ It listens on 127.0.0.1 alone and asks everybody for a password. Users can be ma
 so the first start runs it for a moment without passwords, on empty data, to make the superuser.
 """
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,14 +41,13 @@ class MongoDB:
         self.port = port
         self.program = program
         self.log = log or Log(directory / "mongodb.log")
-        # SecantusDB, asked to end while it ends, waits for itself; what it committed, a kill does not lose.
         self.process = Process(
             self.name,
             [],
             log=self.log,
             folder=directory,
             environment=program.environment(),
-            orphan_signal=signal.SIGKILL,
+            orphan_signal=program.orphan_signal,
         )
 
     @property

@@ -112,11 +112,7 @@ class Process:
         Returns when they stand still: each of their threads stops only when it gets its turn.
         """
         if self.pid is not None:
-            send(self.pid, signal.SIGSTOP)
-            started = descendants(self.pid)
-            for pid in started:
-                send(pid, signal.SIGSTOP)
-            wait_until(lambda: not any(map(_moves, [self.pid, *started])), 5)
+            stop_family(self.pid)
 
     def thaw(self) -> None:
         """Undo `freeze`."""
@@ -131,10 +127,20 @@ def send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
+def stop_family(pid: int) -> list[int]:
+    """SIGSTOP for a process and its descendants, until none is new: who is still to stop may start one."""
+    family: list[int] = []
+    while new := [member for member in [pid, *descendants(pid)] if member not in family]:
+        for member in new:
+            send(member, signal.SIGSTOP)
+        wait_until(lambda: not any(map(_moves, new)), 5)
+        family += new
+    return family
+
+
 def kill_family(pid: int) -> None:
     """SIGKILL for a process and its descendants, frozen first so that it starts no more."""
-    send(pid, signal.SIGSTOP)
-    family = {member: identity(member) for member in [pid, *descendants(pid)]}
+    family = {member: identity(member) for member in stop_family(pid)}
     for member in family:
         send(member, signal.SIGKILL)
     wait_until(lambda: not any(is_alive(member, known) for member, known in family.items()), 5)
@@ -167,7 +173,7 @@ def _stat(path: Path) -> list[str]:
         return []
 
 
-def _moves(pid: int | None) -> bool:
+def _moves(pid: int) -> bool:
     """Whether a thread of it is not stopped yet; False where the system does not tell."""
     threads = Path(f"/proc/{pid}/task").glob("*/stat") if sys.platform == "linux" else ()
     return any(stat and stat[0] not in "TtZX" for stat in map(_stat, threads))

@@ -9,6 +9,7 @@ one and no difference in batches of 64).
 import importlib.util
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -36,6 +37,8 @@ class SecantusDB:
 
     name = "secantusdb"
     replica_set = "secantus"
+    orphan_signal = signal.SIGKILL
+    """Asked to end while it ends, it waits for itself; what it committed, a kill does not lose."""
 
     @property
     def kind(self) -> str:

@@ -33,7 +33,7 @@ def arm(service: str, folder: Path) -> None:
     leave, clear, acknowledge, execute = (
         Leaving.leave,
         Outbox.clear,
-        Unsettled.acknowledge,
+        Unsettled._acknowledge,
         Batches._execute,
     )
 
@@ -67,7 +67,7 @@ def arm(service: str, folder: Path) -> None:
 
     Leaving.leave = _leave  # type: ignore[method-assign]
     Outbox.clear = _clear  # type: ignore[method-assign]
-    Unsettled.acknowledge = _acknowledge  # type: ignore[method-assign]
+    Unsettled._acknowledge = _acknowledge  # type: ignore[method-assign]
     Batches._execute = _execute  # type: ignore[method-assign]
 
 

@@ -62,7 +62,7 @@ class Hand:
     async def _broken(self, delivery: Delivery, error: Exception) -> None:
         self.broken.append(delivery.message_id)
 
-    def _look_at_hand(self, said: object) -> None:
+    def _look_at_hand(self, said: object, *, at_once: bool) -> None:
         self.most_in_hand = max(self.most_in_hand, self.batches.in_hand)
 
     def wait(self, *handlers: Handler, redelivered: bool = False) -> None:
@@ -166,7 +166,7 @@ async def test_the_next_batch_is_worked_out_while_one_is_written(journal: Journa
     await hand.settled()
     hand.wait(hand.looking)
     await hand.settled()
-    hand.unsettled.held.leave()
+    hand.unsettled.leave_now()
     assert (hand.marks, hand.channel.acknowledged) == ([2 * BATCH], 2 * BATCH + 1)
 
 

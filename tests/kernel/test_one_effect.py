@@ -7,6 +7,7 @@ import pytest
 
 from tests.amqp import Client
 from tests.system import Replica, System, eventually
+from tests.toy_service.contracts import Marked
 
 TOY = "tests.toy_service"
 
@@ -113,6 +114,9 @@ async def test_a_service_killed_anywhere_loses_and_doubles_nothing(
     texts = [f"{place} {n}" for n in range(10)]
     ids = [await amqp.publish("toy.mark", {"text": text}, message_id=text) for text in texts]
     await eventually(_ended(dying), f"the service died {place}")
+    assert "broke" not in [line["event"] for line in dying.lines()]
+    if place == "before_acknowledge":
+        await eventually(_has_left(system, amqp, texts[0]), "its event is in the queue or was heard")
 
     again = await system.start(TOY)
 
@@ -140,6 +144,14 @@ async def test_whoever_is_told_to_stop_leaves_nothing_to_be_delivered_again_or_s
     assert queue.declaration_result.message_count == 0
     assert await system.fetch(TOY, "SELECT 1 FROM outbox WHERE causation = 'held'") == []
     await system.start(TOY)
+
+
+def _has_left(system: System, amqp: Client, text: str):  # type: ignore[no-untyped-def]
+    async def has_left() -> bool:
+        queue = await amqp.channel.declare_queue(Marked.queue_of("toy"), passive=True)
+        return bool(queue.declaration_result.message_count or await heard(system, text))
+
+    return has_left
 
 
 def _ended(replica: Replica):  # type: ignore[no-untyped-def]

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from pamqp import commands
 
+from shared import holding
 from shared.amqp.connection import connect
 from shared.amqp.content import Incoming
 from shared.bus import Publisher
@@ -55,10 +56,12 @@ class Listener:
 
 
 @pytest.fixture
-async def listener(system: System) -> AsyncIterator[Listener]:
+async def listener(system: System, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listener]:
     publisher = Publisher(system.broker_url("operator"), "test")
     open_ = asyncio.create_task(publisher.link.keep_open())
     await asyncio.wait_for(publisher.link.back.wait(), 30)
+    monkeypatch.setattr(holding, "QUIET_SECONDS", 0.5)  # more than what a test does meanwhile takes
+    monkeypatch.setattr(holding, "LATEST_SECONDS", 0.5)
     connection = await connect(system.broker_url("operator"), "test")
     channel = await connection.channel()
     queue = f"test.{uuid4().hex[:8]}"

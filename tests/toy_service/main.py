@@ -25,7 +25,7 @@ from tests.toy_service import handlers
 PLACES = {
     "before_commit": (SqlTransaction, "conclude"),
     "before_publish": (Outbox, "_publish"),
-    "before_acknowledge": (Unsettled, "acknowledge"),
+    "before_acknowledge": (Unsettled, "_acknowledge"),
 }
 
 
@@ -44,11 +44,16 @@ def die_at(where: str, file: Path) -> None:
     owner, method = PLACES[where]
     original = getattr(owner, method)
 
-    def dying(self: Any, *arguments: Any) -> Any:
-        if not file.exists() and any(arguments):
-            file.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, *arguments)
+    def dying(self: Any, *arguments: Any, **how: Any) -> Any:
+        if file.exists() or not any(arguments):
+            return original(self, *arguments, **how)
+        if where == "before_acknowledge":  # events that are on their way arrive
+            return asyncio.get_running_loop().call_later(0.1, die)
+        return die()
+
+    def die() -> None:
+        file.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(owner, method, dying)
 

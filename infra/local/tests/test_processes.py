@@ -14,8 +14,11 @@ from infra.local.tests.running import ROOT
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells")
 BUSY = """
 import threading, time
+def run():
+    while True:
+        pass
 for _ in range(4):
-    threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
 print("busy", flush=True)
 time.sleep(60)
 """

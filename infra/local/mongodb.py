@@ -102,7 +102,7 @@ class MongoDB:
             # It would wait two seconds for a next connection before it looks up.
             if processes.wait_until(lambda: not self._listens(), 3):
                 break
-        if not self.process.wait(8):
+        if not self.process.wait(8):  # whatever is not synced by then is in its journal
             self.process.kill()
 
     def kill(self) -> None:

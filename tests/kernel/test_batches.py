@@ -55,6 +55,7 @@ class Hand:
         self.runs_again = asyncio.Event()
         self.runs_again.set()
         self.most_in_hand = 0
+        self.sent_at_once: list[bool] = []
 
     def start(self) -> None:
         self.working = asyncio.create_task(self.batches.run())
@@ -64,6 +65,7 @@ class Hand:
 
     def _look_at_hand(self, said: object, *, at_once: bool) -> None:
         self.most_in_hand = max(self.most_in_hand, self.batches.in_hand)
+        self.sent_at_once.append(at_once)
 
     def wait(self, *handlers: Handler, redelivered: bool = False) -> None:
         for handler in handlers:
@@ -168,6 +170,9 @@ async def test_the_next_batch_is_worked_out_while_one_is_written(journal: Journa
     await hand.settled()
     hand.unsettled.leave_now()
     assert (hand.marks, hand.channel.acknowledged) == ([2 * BATCH], 2 * BATCH + 1)
+    assert hand.sent_at_once == [True, False, False], (
+        "no events are held beside a batch that may end the process"
+    )
 
 
 async def test_what_reads_waits_for_what_the_batch_before_it_adds(journal: Journal, hand: Hand) -> None:

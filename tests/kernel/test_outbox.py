@@ -101,5 +101,9 @@ async def test_nobody_sends_what_is_held_a_second_time(listener: Listener) -> No
     listener.outbox.journal = Journal()  # type: ignore[assignment]
     listener.outbox.send([held])
     await listener.outbox.relay()
+    assert listener.sent == [
+        held.id,
+        stranded.id,
+    ]  # what is late waits no longer, and takes along what is held
 
     await listener.has_heard([held, stranded])

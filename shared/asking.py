@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import orjson
 from pamqp.commands import Queue
+from uuid_utils import uuid4
 
 from shared.amqp.channel import Channel
 from shared.amqp.connection import Connection

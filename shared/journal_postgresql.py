@@ -7,8 +7,8 @@ nothing and only adds rows is one statement with its inbox and outbox, and needs
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
@@ -20,15 +20,19 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared import journal_postgresql_statements as statements
-from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled, StoreAway, at_once
+from shared.journal import Key, Noted, Outcome, Said, Settled, StoreAway, at_once
+from shared.journal_postgresql_errors import Use
+from shared.journal_postgresql_reads import Compiled
 from shared.journal_postgresql_rows import Rows, adding, leaving_together, list_of_texts
 from shared.journal_postgresql_url import address_and_tls
-from shared.journal_sql import ENDED_BEFORE, SqlTransaction, causes_of
+from shared.journal_sql import ENDED_BEFORE, Prepared, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
 STATEMENT_SECONDS = 30.0
+MOST_KEPT = 4
+"""Connections beside the pool's: taking one from that, and giving it back, costs as much as a statement."""
 FROZEN_SECONDS = 15
 """A process frozen within a batch must not hold the service's lock for longer than others wait for it."""
 TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work like that goes before it"
@@ -58,23 +62,20 @@ class PostgresqlTransaction(SqlTransaction):
         self.opening = opening
         self.turn = turn
         self.begun = False
-        self.used = monotonic()
+        self.use = Use(driver)
         self.longest_idle = 0.0
 
-    @contextmanager
-    def using(self) -> Iterator[None]:
+    def using(self) -> Use:
         """Notes how long the transaction lay idle in between."""
         if self.begun:
-            self.longest_idle = max(self.longest_idle, monotonic() - self.used)
-        with _translated(self.driver):
-            yield
-        self.used = monotonic()
+            self.longest_idle = max(self.longest_idle, monotonic() - self.use.over)
+        return self.use
 
     async def begin(self) -> None:
         """Open it, unless that is done."""
         if self.opening:
             await self.turn()
-            self.begun, self.used = True, monotonic()
+            self.begun, self.use.over = True, monotonic()
             with self.using():
                 await self.driver.execute(self.opening)
             self.opening = ""
@@ -95,6 +96,15 @@ class PostgresqlTransaction(SqlTransaction):
                 else:
                     await self._execute(*group)
 
+    async def rows(
+        self, prepared: Prepared, parameters: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        await self.flush()
+        compiled = Compiled.of(prepared)
+        with self.using():
+            records = await self.driver.fetch(compiled.text, *compiled.values(parameters or {}))
+        return list(map(compiled.row, records))
+
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         await self.begin()
         queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
@@ -104,7 +114,7 @@ class PostgresqlTransaction(SqlTransaction):
 
     async def look_up(self, key: Key) -> Noted | None:
         await self.begin()
-        with _translated(self.driver):
+        with Use(self.driver):
             row = await self.driver.fetchrow(statements.LOOK_UP, *key)
         return Noted(*row.values()) if row else None
 
@@ -181,9 +191,7 @@ class PostgresqlJournal:
     async def transaction(
         self, *, contended: bool = False, turn: Callable[[], Awaitable[None]] = at_once
     ) -> AsyncIterator[PostgresqlTransaction]:
-        async with self.reading(
-            kept=True, opening=LOCKED if contended else "BEGIN", turn=turn
-        ) as transaction:
+        async with self.reading(opening=LOCKED if contended else "BEGIN", turn=turn) as transaction:
             try:
                 if contended:
                     await transaction.begin()
@@ -198,11 +206,9 @@ class PostgresqlJournal:
 
     @asynccontextmanager
     async def reading(
-        self, *, kept: bool = False, opening: str = "", turn: Callable[[], Awaitable[None]] = at_once
+        self, *, opening: str = "", turn: Callable[[], Awaitable[None]] = at_once
     ) -> AsyncIterator[PostgresqlTransaction]:
-        """`kept`: on the connection of the last batch, where nobody has it; taking one from the pool costs as
-        much as a statement."""
-        connection, driver = (await self._take_kept() if kept else None) or await self._connect()
+        connection, driver = await self._take_kept() or await self._connect()
         transaction = PostgresqlTransaction(connection, driver, opening=opening, turn=turn)
         try:
             yield transaction
@@ -211,7 +217,7 @@ class PostgresqlJournal:
             raise
         finally:
             transaction.memory.clear()  # what is in it may know the transaction, which no count would free
-            if not kept or len(self.kept) > 1 or self.closed or connection.invalidated or driver.is_closed():
+            if len(self.kept) >= MOST_KEPT or self.closed or connection.invalidated or driver.is_closed():
                 await connection.close()
             else:
                 self.kept.append((connection, driver))
@@ -227,7 +233,7 @@ class PostgresqlJournal:
         """A connection that was open a moment ago: the pool keeps those that a restart has ended."""
         while True:
             connection = self.engine.connect()
-            with _translated():
+            with Use():
                 await connection.start()
             raw = await connection.get_raw_connection()
             driver = cast("asyncpg.Connection[Any]", raw.driver_connection)
@@ -240,7 +246,7 @@ class PostgresqlJournal:
     async def _own(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
         """A connection for the kernel's own statements, each a transaction."""
         async with self.reading() as transaction:
-            with _translated(transaction.driver):
+            with transaction.using():
                 yield transaction.driver
 
     async def probe(self) -> None:
@@ -288,29 +294,3 @@ async def _roll_back(transaction: PostgresqlTransaction) -> None:
     except Exception as error:  # the server rolls back what a lost connection left open
         log.debug("rolling back: %r", error)
         await transaction.connection.invalidate()
-
-
-AWAY_STATES = ("08", "53", "57P", "58")
-"""SQLSTATE classes: connection, resources (disk, memory, connections), shutdown, system."""
-CONFLICT_STATES = ("40001", "40P01")
-"""Serialization failure, deadlock detected."""
-NOT_A_NUMBER = "22P02"
-"""What `statements.CONCLUDE` ends with where it finds less to end than it was told."""
-
-
-@contextmanager
-def _translated(driver: "asyncpg.Connection[Any] | None" = None) -> Iterator[None]:
-    """Say of a driver's error what the kernel has to know: is the store away, or was it a conflict?"""
-    try:
-        yield
-    except Exception as error:
-        causes = list(causes_of(error))
-        state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
-        if state.startswith(CONFLICT_STATES) or (
-            state == NOT_A_NUMBER and ENDED_BEFORE in str(causes[-1].args)
-        ):
-            raise Conflict(str(error)) from error
-        unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
-        if state.startswith(AWAY_STATES) or unreachable or (driver and driver.is_closed()):
-            raise StoreAway(f"{type(error).__name__}: {error}") from error
-        raise

@@ -25,6 +25,15 @@ from shared.journal_writing import Writing
 ENDED_BEFORE = "some of these commands were ended before"
 
 
+class Prepared:
+    """A statement that returns rows and always has the same form, so that it is compiled once; SQL, or as
+    SQLAlchemy builds it.
+    """
+
+    def __init__(self, statement: str | sa.Executable):
+        self.statement = sa.text(statement) if isinstance(statement, str) else statement
+
+
 class SqlTransaction(Writing[sa.Executable | sa.TableClause], ABC):
     """What SQL stores read and write in. What they write is a statement, or a row for a table."""
 
@@ -43,6 +52,12 @@ class SqlTransaction(Writing[sa.Executable | sa.TableClause], ABC):
         await self.flush()
         with self.using():
             return await self._execute(statement, parameters)
+
+    async def rows(
+        self, prepared: Prepared, parameters: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows of a prepared statement, by column. What waits to be written is sent first."""
+        return [dict(row) for row in (await self.read(prepared.statement, parameters)).mappings()]
 
     async def _execute(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None

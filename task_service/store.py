@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.contracts.tasks import ListTasks, Priority, Task, TaskNotFound, Tasks
 from shared.handling import Work
-from shared.journal_sql import TIME, spelt, sql
+from shared.journal_sql import TIME, Prepared, spelt, sql
 from shared.messages import BadCursor
 from shared.paging import cursor_at, place_in
 
@@ -70,7 +70,7 @@ _ORDERS: dict[str, sa.ColumnElement[Any]] = {
 }
 
 _THIS = tasks.c.id == sa.bindparam("task")
-_GET = _TASK.where(_THIS)
+_GET = Prepared(_TASK.where(_THIS))
 _SAVE = sa.update(tasks).where(_THIS)
 _REMOVE = sa.delete(tasks).where(_THIS)
 
@@ -92,10 +92,9 @@ class TaskStore:
 
     async def get(self, task: UUID) -> Task:
         """Refuses with `TaskNotFound`."""
-        row = (await self.transaction.read(_GET, {"task": task})).one_or_none()
-        if row is None:
-            raise TaskNotFound(f"There is no task {task}.")
-        return Task.model_validate(row._mapping)
+        for row in await self.transaction.rows(_GET, {"task": task}):
+            return Task.model_validate(row)
+        raise TaskNotFound(f"There is no task {task}.")
 
     async def list(self, query: ListTasks) -> Tasks:
         """A page. Refuses with `BadCursor`."""

@@ -18,7 +18,7 @@ from shared.journal import Conflict, Journal, Noted, Outcome, Said, Settled, Sto
 from shared.journal_mongo import MongoJournal
 from shared.journal_mongo_transaction import MongoTransaction
 from shared.journal_postgresql import PostgresqlJournal
-from shared.journal_sql import SqlTransaction
+from shared.journal_sql import Prepared, SqlTransaction
 from shared.journal_sqlite import SqliteJournal
 from shared.messages import new_id
 from tests.toy_service.handlers import ADD_HEARD, MARKS
@@ -204,6 +204,22 @@ async def test_transactions_at_once_wait_for_each_other_and_none_is_lost(sql_jou
         assert isinstance(transaction, SqlTransaction)
         rows = await transaction.read(sa.text("SELECT text FROM marks"))
         assert sorted(map(int, rows.scalars())) == list(range(20))
+
+
+async def test_rows_of_a_prepared_statement_are_read_behind_what_waits_to_be_written(
+    sql_journal: Journal,
+) -> None:
+    marked = Prepared("SELECT text, actor FROM marks WHERE text = :text ORDER BY actor")
+    async with sql_journal.transaction() as transaction:
+        assert isinstance(transaction, SqlTransaction)
+        assert await transaction.rows(marked, {"text": "x"}) == []
+        for actor in ("b", "a"):
+            transaction.write(MARKS, MARK | {"actor": actor})
+        transaction.write(MARKS, MARK | {"text": "y"})
+
+        rows = await transaction.rows(marked, {"text": "x"})
+        assert rows == [{"text": "x", "actor": "a"}, {"text": "x", "actor": "b"}]
+        await transaction.conclude([], [])
 
 
 async def test_a_batch_in_mongodb_is_kept_whole_or_not_at_all(servers: Servers, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from infra.local.servers import Servers
 from shared import journal_postgresql
 from shared.journal import Conflict, Outcome, Settled, StoreAway
 from shared.journal_postgresql import PostgresqlJournal
+from shared.journal_sql import Prepared
 from task_service.store import Ranked
 
 TOY = Path(__file__).parents[1] / "toy_service" / "migrations"
@@ -35,6 +36,7 @@ EVERYTHING = sa.Table(
     sa.Column("words", sa.ARRAY(sa.Text)),
     sa.Column("numbers", sa.ARRAY(sa.Integer)),
     sa.Column("amount", sa.Numeric(13, 3)),
+    sa.Column("weight", sa.Float),
     sa.Column("body", sa.LargeBinary),
     sa.Column("fields", JSONB),
     sa.Column("at", sa.DateTime(timezone=True)),
@@ -50,6 +52,7 @@ ROWS: list[dict[str, Any]] = [
         "words": WORDS,
         "numbers": [1, None, -3],
         "amount": Decimal("12.345"),
+        "weight": 0.5,
         "body": b"\x00\xff",
         "fields": {"a": [1, None, "\\"]},
         "at": NOW,
@@ -115,6 +118,42 @@ async def test_rows_of_every_type_come_back_as_they_were(journal: PostgresqlJour
     async with journal.reading() as transaction:
         found = (await transaction.read(sa.select(EVERYTHING).order_by(EVERYTHING.c.id))).mappings().all()
     assert [dict(row) for row in found] == ROWS
+
+
+async def test_a_prepared_statement_takes_and_gives_every_type(journal: PostgresqlJournal) -> None:
+    async with journal.transaction() as transaction:
+        await transaction.begin()
+        await transaction.connection.run_sync(EVERYTHING.create)
+        transaction.write(EVERYTHING, ROWS[0])
+        for column in EVERYTHING.c:
+            alone = Prepared(sa.select(EVERYTHING).where(column == sa.bindparam("value", type_=column.type)))
+            assert await transaction.rows(alone, {"value": ROWS[0][column.name]}) == [ROWS[0]], column.name
+        change = sa.update(EVERYTHING).where(EVERYTHING.c.rank == "high").values(rank=sa.bindparam("to"))
+        changed = await transaction.rows(Prepared(change.returning(EVERYTHING.c.rank)), {"to": "low"})
+        assert changed == [{"rank": "low"}]
+
+
+async def test_what_cannot_be_prepared_is_said(journal: PostgresqlJournal) -> None:
+    several = Prepared(sa.select(MARKS).where(MARKS.c.text.in_(["x", "y"])))
+    async with journal.reading() as transaction:
+        with pytest.raises(AssertionError, match="cannot be prepared"):
+            await transaction.rows(several)
+        with pytest.raises(KeyError, match="text"):
+            await transaction.rows(Prepared("SELECT * FROM marks WHERE text = :text"))
+
+
+async def test_who_reads_takes_the_connection_that_is_kept_unless_it_is_closed(
+    journal: PostgresqlJournal,
+) -> None:
+    async with journal.transaction() as transaction:
+        first = transaction.driver
+    async with journal.reading() as again, journal.reading() as beside:
+        assert again.driver is first
+        assert beside.driver is not first
+    await first.close()
+    async with journal.reading() as one, journal.reading() as other:
+        assert {one.driver, other.driver}.isdisjoint({first})
+        assert await one.rows(Prepared("SELECT text FROM marks")) == []
 
 
 async def test_a_text_that_is_too_long_for_its_column_is_refused_and_not_cut(

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from shared.contracts.waste.amounts import KindCode
 from shared.contracts.waste.network import (
@@ -26,7 +26,7 @@ from shared.contracts.waste.network import (
     Storages,
 )
 from shared.handling import Work
-from shared.journal_sql import sql
+from shared.journal_sql import Prepared, sql
 from shared.messages import new_id
 from waste_service.domain.network import Place, id_in
 from waste_service.store.pages import Listing, RowNumber
@@ -40,9 +40,10 @@ INSERT_CAPACITY = text("""
 INSERT_ROAD = text("""
     INSERT INTO roads (id, origin, destination, metres, two_way, created_at)
     VALUES (:id, :origin_id, :destination_id, :metres, :two_way, :created_at)""")
-GET_ORGANIZATION = text("""
-    SELECT id, name, created_at FROM places WHERE NOT is_storage AND (id = :id OR name = :name)""")
-GET_STORAGE = text("""
+GET_ORGANIZATION = Prepared(
+    "SELECT id, name, created_at FROM places WHERE NOT is_storage AND (id = :id OR name = :name)"
+)
+GET_STORAGE = Prepared("""
     SELECT id, name, created_at, kind, capacity, stored, placements
     FROM places JOIN capacities ON storage = id WHERE id = :id OR name = :name ORDER BY kind""")
 
@@ -76,10 +77,9 @@ class NetworkStore:
         return organization
 
     async def get_organization(self, reference: str) -> Organization:
-        row = (await self.transaction.read(GET_ORGANIZATION, _pointing(reference))).one_or_none()
-        if row is None:
-            raise OrganizationNotFound(f'There is no organization "{reference}".')
-        return Organization.model_validate(row._mapping)
+        for row in await self.transaction.rows(GET_ORGANIZATION, _pointing(reference)):
+            return Organization.model_validate(row)
+        raise OrganizationNotFound(f'There is no organization "{reference}".')
 
     async def list_organizations(self, query: ListOrganizations) -> Organizations:
         return await ORGANIZATIONS.page(self.transaction, query)
@@ -102,7 +102,7 @@ class NetworkStore:
         await self.transaction.flush()
 
     async def get_storage(self, reference: str) -> Storage:
-        rows = (await self.transaction.read(GET_STORAGE, _pointing(reference))).all()
+        rows = await self.transaction.rows(GET_STORAGE, _pointing(reference))
         if not rows:
             raise StorageNotFound(f'There is no storage "{reference}".')
         return _storage(rows)
@@ -133,34 +133,34 @@ def _pointing(reference: str) -> dict[str, Any]:
     return {"id": id_in(reference), "name": reference}
 
 
-def _storage(rows: Sequence[Row[Any]]) -> Storage:
+def _storage(rows: Sequence[dict[str, Any]]) -> Storage:
     """A storage from its rows, one for each kind; its version grows with each placement."""
     return Storage(
-        id=rows[0].id,
-        name=rows[0].name,
-        capacity={row.kind: row.capacity for row in rows},
-        room={row.kind: row.capacity - row.stored for row in rows},
-        created_at=rows[0].created_at,
-        version=1 + sum(row.placements for row in rows),
+        id=rows[0]["id"],
+        name=rows[0]["name"],
+        capacity={row["kind"]: row["capacity"] for row in rows},
+        room={row["kind"]: row["capacity"] - row["stored"] for row in rows},
+        created_at=rows[0]["created_at"],
+        version=1 + sum(row["placements"] for row in rows),
     )
 
 
 KINDS = Listing(
-    text("SELECT code AS position, code, title FROM kinds WHERE code > :last ORDER BY code LIMIT :limit"),
+    Prepared("SELECT code AS position, code, title FROM kinds WHERE code > :last ORDER BY code LIMIT :limit"),
     TypeAdapter(tuple[KindCode]),
     "",
-    lambda rows: Kind.model_validate(rows[0]._mapping),
+    lambda rows: Kind.model_validate(rows[0]),
 )
 ORGANIZATIONS = Listing(
-    text("""
+    Prepared("""
         SELECT number AS position, id, name, created_at FROM places
         WHERE NOT is_storage AND number > :last ORDER BY number LIMIT :limit"""),
     TypeAdapter(tuple[RowNumber]),
     0,
-    lambda rows: Organization.model_validate(rows[0]._mapping),
+    lambda rows: Organization.model_validate(rows[0]),
 )
 STORAGES = Listing(
-    text("""
+    Prepared("""
         SELECT number AS position, id, name, created_at, kind, capacity, stored, placements
         FROM (SELECT * FROM places WHERE is_storage AND number > :last ORDER BY number LIMIT :limit) AS those
         JOIN capacities ON storage = id ORDER BY number, kind"""),
@@ -169,12 +169,12 @@ STORAGES = Listing(
     _storage,
 )
 ROADS = Listing(
-    text("""
+    Prepared("""
         SELECT those.number AS position, those.id, a.name AS origin, a.id AS origin_id,
             b.name AS destination, b.id AS destination_id, metres, two_way, those.created_at
         FROM (SELECT * FROM roads WHERE number > :last ORDER BY number LIMIT :limit) AS those
         JOIN places a ON a.id = origin JOIN places b ON b.id = destination ORDER BY those.number"""),
     TypeAdapter(tuple[RowNumber]),
     0,
-    lambda rows: Road.model_validate(rows[0]._mapping),
+    lambda rows: Road.model_validate(rows[0]),
 )

@@ -7,13 +7,13 @@ distances, which roads make shorter.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field, TypeAdapter
-from sqlalchemy import Row, TextClause
 
 from shared.contracts.waste.pages import PageQuery, PageType
-from shared.journal_sql import SqlTransaction
+from shared.journal_sql import Prepared, SqlTransaction
 from shared.messages import Answer, BadCursor
 from shared.paging import cursor_at, place_in
 from waste_service.domain.placement import InView
@@ -31,10 +31,10 @@ class Listing:
     An item may have several rows, one after the other; `:limit` counts items.
     """
 
-    statement: TextClause
+    statement: Prepared
     positions: TypeAdapter[tuple[Any]]
     start: Any
-    item: Callable[[Sequence[Row[Any]]], Answer]
+    item: Callable[[Sequence[dict[str, Any]]], Answer]
 
     async def page(
         self, transaction: SqlTransaction, query: PageQuery[PageType], **parameters: Any
@@ -42,8 +42,8 @@ class Listing:
         """Refuses with `BadCursor`."""
         [last] = last_position(query, self.positions, (self.start,))
         paging = {"last": last, "limit": query.limit + 1}
-        rows = await transaction.read(self.statement, parameters | paging)
-        each = groupby(rows, key=lambda row: row.position)
+        rows = await transaction.rows(self.statement, parameters | paging)
+        each = groupby(rows, key=itemgetter("position"))
         return page_of(query, [((position,), self.item(list(those))) for position, those in each])
 
 

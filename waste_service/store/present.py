@@ -12,19 +12,19 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-from shared.journal_sql import SqlTransaction
+from shared.journal_sql import Prepared, SqlTransaction
 from waste_service.domain.network import Network
 from waste_service.domain.placement import Stock
 
-READ_PRESENT = text("SELECT network, stock FROM present")
+READ_PRESENT = Prepared("SELECT network, stock FROM present")
 REPLACE_NETWORK = text("UPDATE present SET network = :version")
 REPLACE_STOCK = text("UPDATE present SET stock = :version")
-READ_KINDS = text("SELECT code FROM kinds")
-READ_ROADS = text("SELECT origin, destination, metres, two_way FROM roads")
-READ_PLACES = text("""
+READ_KINDS = Prepared("SELECT code FROM kinds")
+READ_ROADS = Prepared("SELECT origin, destination, metres, two_way FROM roads")
+READ_PLACES = Prepared("""
     SELECT id, name, kind, capacity FROM places LEFT JOIN capacities ON storage = id ORDER BY number""")
-READ_STORED = text("SELECT storage, kind, stored, placements FROM capacities WHERE placements > 0")
-READ_WAITING = text(
+READ_STORED = Prepared("SELECT storage, kind, stored, placements FROM capacities WHERE placements > 0")
+READ_WAITING = Prepared(
     "SELECT organization, kind, sum(amount) AS amount FROM waiting GROUP BY organization, kind"
 )
 
@@ -81,35 +81,36 @@ class Present:
 async def present(transaction: SqlTransaction) -> Present:
     """What is now, found out once in a transaction."""
     if Present not in transaction.memory:
-        versions = (await transaction.read(READ_PRESENT)).one()
-        network = NETWORKS.get(versions.network)
+        [versions] = await transaction.rows(READ_PRESENT)
+        network = NETWORKS.get(versions["network"])
         if network is None:
-            network = NETWORKS.remember(versions.network, await _read_network(transaction))
-        stock = STOCKS.get(versions.stock)
+            network = NETWORKS.remember(versions["network"], await _read_network(transaction))
+        stock = STOCKS.get(versions["stock"])
         if stock is None:
-            stock = STOCKS.remember(versions.stock, await _read_stock(transaction))
+            stock = STOCKS.remember(versions["stock"], await _read_stock(transaction))
         transaction.memory[Present] = Present(transaction, network, stock)
     return cast(Present, transaction.memory[Present])
 
 
 async def _read_network(transaction: SqlTransaction) -> Network:
     network = Network()
-    roads = (await transaction.read(READ_ROADS)).all()
-    for place, rows in groupby(await transaction.read(READ_PLACES), key=lambda row: (row.id, row.name)):
-        capacity = {row.kind: row.capacity for row in rows if row.kind}
+    roads = await transaction.rows(READ_ROADS)
+    for place, rows in groupby(await transaction.rows(READ_PLACES), key=lambda row: (row["id"], row["name"])):
+        capacity = {row["kind"]: row["capacity"] for row in rows if row["kind"]}
         network.add_place(*place, capacity)
     for road in roads:
-        origin, destination = network.by_id[road.origin], network.by_id[road.destination]
-        network.add_road(origin, destination, road.metres, two_way=road.two_way)
-    network.kinds.update((await transaction.read(READ_KINDS)).scalars())
+        origin, destination = network.by_id[road["origin"]], network.by_id[road["destination"]]
+        network.add_road(origin, destination, road["metres"], two_way=road["two_way"])
+    network.kinds.update(row["code"] for row in await transaction.rows(READ_KINDS))
     return network
 
 
 async def _read_stock(transaction: SqlTransaction) -> Stock:
     stock = Stock()
-    for row in await transaction.read(READ_STORED):
-        stock.stored[row.storage, row.kind] = row.stored
-        stock.placements[row.storage] = stock.placements.get(row.storage, 0) + row.placements
-    for row in await transaction.read(READ_WAITING):
-        stock.waiting[row.organization, row.kind] = row.amount
+    for row in await transaction.rows(READ_STORED):
+        storage = row["storage"]
+        stock.stored[storage, row["kind"]] = row["stored"]
+        stock.placements[storage] = stock.placements.get(storage, 0) + row["placements"]
+    for row in await transaction.rows(READ_WAITING):
+        stock.waiting[row["organization"], row["kind"]] = row["amount"]
     return stock

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Executable, Numeric, Row, TableClause, Text, Uuid, column, table, text
+from sqlalchemy import BigInteger, Executable, Numeric, TableClause, Text, Uuid, column, table, text
 
 from shared.contracts.waste.generating import (
     Generation,
@@ -17,7 +17,7 @@ from shared.contracts.waste.generating import (
     WasteStored,
 )
 from shared.handling import Work
-from shared.journal_sql import TIME, sql
+from shared.journal_sql import TIME, Prepared, sql
 from shared.messages import new_id
 from waste_service.domain.network import Place
 from waste_service.domain.placement import Plan, Waiting
@@ -51,7 +51,7 @@ FILL = text("""
         AS put (storage, kind, amount) GROUP BY storage, kind
     ) AS filled
     WHERE capacities.storage = filled.storage AND capacities.kind = filled.kind""")
-OLDEST_WAITING = text("""
+OLDEST_WAITING = Prepared("""
     SELECT w.number, w.generation, w.organization, w.kind, w.amount, g.version
     FROM waiting w JOIN generations g ON g.id = w.generation
     WHERE (w.organization, w.kind) IN (
@@ -74,8 +74,8 @@ SHOWN = """
     LEFT JOIN places s ON s.id = p.storage
     ORDER BY g.number DESC, p.number"""
 # One statement, so that what a query shows is of one moment: generated = stored + waiting.
-GET_GENERATION = text(SHOWN.format(those="SELECT * FROM generations WHERE id = :id"))
-LIST_GENERATIONS = text(
+GET_GENERATION = Prepared(SHOWN.format(those="SELECT * FROM generations WHERE id = :id"))
+LIST_GENERATIONS = Prepared(
     SHOWN.format(
         those="""
         SELECT * FROM generations WHERE organization = :organization AND number < :last
@@ -125,10 +125,10 @@ class WasteStore:
     async def oldest_waiting(self, whose: Collection[tuple[UUID, str]]) -> list[Waiting]:
         """At most 500 of what waits of the given organizations and kinds, the oldest first."""
         organizations, kinds = zip(*whose, strict=True)
-        rows = await self.transaction.read(
+        rows = await self.transaction.rows(
             OLDEST_WAITING, {"organizations": list(organizations), "kinds": list(kinds)}
         )
-        return [Waiting(**row._mapping) for row in rows]
+        return [Waiting(**row) for row in rows]
 
     async def place_waiting(self, plans: Sequence[tuple[Waiting, Plan]]) -> list[WasteStored]:
         """Place what waited, or parts of it: each a new version of its generation."""
@@ -192,7 +192,7 @@ class WasteStore:
             self.transaction.write(target, row)
 
     async def get_generation(self, identity: UUID) -> Generation:
-        rows = (await self.transaction.read(GET_GENERATION, {"id": identity})).all()
+        rows = await self.transaction.rows(GET_GENERATION, {"id": identity})
         if not rows:
             raise GenerationNotFound(f"There is no generation {identity}.")
         return _generation(rows)
@@ -201,17 +201,17 @@ class WasteStore:
         return await OF_ORGANIZATION.page(self.transaction, query, organization=organization)
 
 
-def _generation(rows: Sequence[Row[Any]]) -> Generation:
+def _generation(rows: Sequence[dict[str, Any]]) -> Generation:
     """A generation from its rows, one for each placement and for each kind that has none."""
     return Generation(
-        id=rows[0].id,
-        organization=rows[0].organization,
-        organization_id=rows[0].organization_id,
-        amounts={row.kind: row.generated for row in rows},
-        placements=[Placement.model_validate(row._mapping) for row in rows if row.storage],
-        unplaced={row.kind: row.waiting for row in rows if row.waiting},
-        created_at=rows[0].created_at,
-        version=rows[0].version,
+        id=rows[0]["id"],
+        organization=rows[0]["organization"],
+        organization_id=rows[0]["organization_id"],
+        amounts={row["kind"]: row["generated"] for row in rows},
+        placements=[Placement.model_validate(row) for row in rows if row["storage"]],
+        unplaced={row["kind"]: row["waiting"] for row in rows if row["waiting"]},
+        created_at=rows[0]["created_at"],
+        version=rows[0]["version"],
     )
 
 

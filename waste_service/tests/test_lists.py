@@ -168,7 +168,7 @@ async def test_what_is_before_a_page_of_a_large_list_and_after_it_is_not_read(of
 
 
 async def assert_indexed(running: Running, listing: pages.Listing, parameters: Mapping[str, Any]) -> None:
-    statement = sa.text(f"EXPLAIN ANALYZE {listing.statement.text}")
+    statement = sa.text(f"EXPLAIN ANALYZE {listing.statement.statement}")
     async with running.journal.reading() as transaction:
         rows = await transaction.read(statement, {"limit": 101, **parameters})
         plan = "\n".join(row[0] for row in rows)

@@ -1,0 +1,53 @@
+"""What an error of PostgreSQL or its driver means to the kernel."""
+
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+import asyncpg
+
+from shared.journal import Conflict, StoreAway
+from shared.journal_sql import ENDED_BEFORE, causes_of
+
+AWAY_STATES = ("08", "53", "57P", "58")
+"""SQLSTATE classes: connection, resources (disk, memory, connections), shutdown, system."""
+CONFLICT_STATES = ("40001", "40P01")
+"""Serialization failure, deadlock detected."""
+NOT_A_NUMBER = "22P02"
+"""What `statements.CONCLUDE` ends with where it finds less to end than it was told."""
+
+
+class Use:
+    """A use of a connection, as often as one likes: an error is raised as what the kernel has to know of it.
+
+    `over`: when the last one was, by the monotonic clock. A class, since each statement is such a use.
+    """
+
+    __slots__ = ("driver", "over")
+
+    def __init__(self, driver: "asyncpg.Connection[Any] | None" = None):
+        self.driver = driver
+        self.over = monotonic()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.over = monotonic()
+        if isinstance(error, Exception) and (meaning := self._meaning(error)):
+            raise meaning from error
+
+    def _meaning(self, error: Exception) -> Exception | None:
+        """Is the store away, or was it a conflict? None where it is neither."""
+        causes = list(causes_of(error))
+        state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
+        if state.startswith(CONFLICT_STATES) or (
+            state == NOT_A_NUMBER and ENDED_BEFORE in str(causes[-1].args)
+        ):
+            return Conflict(str(error))
+        unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
+        if state.startswith(AWAY_STATES) or unreachable or (self.driver and self.driver.is_closed()):
+            return StoreAway(f"{type(error).__name__}: {error}")
+        return None

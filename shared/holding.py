@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 QUIET_SECONDS, LATEST_SECONDS = 0.005, 0.02
 MOST_HELD = 64
+CLOCK_SECONDS = 0.001
+"""What an event loop's clock goes by, and its timers with it."""
 T = TypeVar("T")
 
 
@@ -20,7 +22,7 @@ class Held(Generic[T]):
         self.things: list[T] = []
         self.patient = patient
         self._leave = leave
-        self._latest = 0.0
+        self._first = self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, things: Sequence[T], *, at_once: bool = False) -> None:
@@ -28,23 +30,29 @@ class Held(Generic[T]):
         loop = asyncio.get_running_loop()
         now = loop.time()
         if not self.things:
-            self._latest = now + LATEST_SECONDS
+            self._first = now
+        if things:
+            self._last = now
         self.things += things
-        if at_once or len(self.things) >= MOST_HELD or now >= self._latest:
+        if at_once or len(self.things) >= MOST_HELD or now >= self._first + LATEST_SECONDS:
             self.leave()
-        elif things:
-            self._stop_waiting()
-            until = self._latest if self.patient else min(now + QUIET_SECONDS, self._latest)
-            self._timer = loop.call_at(until, self.leave)
+        elif self._timer is None:
+            self._look()
 
     def leave(self) -> None:
         """All of them, now."""
-        self._stop_waiting()
         things, self.things = self.things, []
         if things:
             self._leave(things)
 
-    def _stop_waiting(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+    def _look(self) -> None:
+        """Whether it is time by now: setting a timer anew with each thing would cost more than looking."""
+        loop = asyncio.get_running_loop()
+        until = self._first + LATEST_SECONDS
+        if not self.patient:
+            until = min(self._last + QUIET_SECONDS, until)
+        self._timer = None
+        if loop.time() > until - CLOCK_SECONDS:
+            self.leave()
+        elif self.things:
+            self._timer = loop.call_at(until, self._look)

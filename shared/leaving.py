@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from shared.delivery import Delivery, send_answer, this_moment
 from shared.journal import Key, Outbox, Outcome, Said, Settled
 from shared.messages import MessageIdReused, Refusal
 from shared.recovery import Recovery
-from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, MESSAGES, tell, tell_of_message
+from shared.telemetry import BATCH_SIZE, MESSAGE_SECONDS, handled, tell, tell_of_message
 from shared.unsettled import Unsettled
 
 MOST_TOLD = 100
@@ -75,9 +75,8 @@ class Leaving:
         for event in batch.said:
             said.setdefault(event.causation, []).append(event)
         for delivery, outcome, repeated in ended:
-            ended_so, durations = _series(delivery.name, outcome.ending)
-            ended_so.inc()
-            durations.observe(seconds)
+            handled(delivery.name, outcome.ending).inc()
+            _durations(delivery.name).observe(seconds)
             _log_end(delivery, outcome, said.get(delivery.message_id, ()), seconds, repeated=repeated)
         BATCH_SIZE.observe(len(batch.deliveries))
         tell()
@@ -90,9 +89,9 @@ class Leaving:
         send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
 
 
-@lru_cache
-def _series(message: str, ending: str) -> tuple[Counter, Histogram]:
-    return MESSAGES.labels(message, ending), MESSAGE_SECONDS.labels(message)
+@cache
+def _durations(message: str) -> Histogram:
+    return MESSAGE_SECONDS.labels(message)
 
 
 def _log_end(

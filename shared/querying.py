@@ -12,7 +12,7 @@ from shared.delivery import Delivery, send_answer
 from shared.health import Dependency
 from shared.journal import Conflict, Journal, StoreAway, Transaction
 from shared.messages import Failed, Invalid, Refusal, Unavailable
-from shared.telemetry import MESSAGES
+from shared.telemetry import handled
 from shared.unsettled import Unsettled
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,8 @@ class Queries:
                     await self._answer(unanswered[0], transaction)
                     unanswered.pop(0)
         except (StoreAway, Conflict) as error:
-            log.warning(
-                "queries refused", extra={"fields": {"queries": len(unanswered), "reason": str(error)}}
-            )
+            fields = {"queries": len(unanswered), "reason": str(error)}
+            log.warning("queries refused", extra={"fields": fields})
             refusal = Unavailable("The store cannot be reached at the moment; try again in a few seconds.")
             for delivery in unanswered:
                 self._refuse(delivery, refusal)
@@ -86,10 +85,10 @@ class Queries:
             self._refuse(delivery, Failed(f"{delivery.name} could not be answered; the log says why."))
         else:
             send_answer(self.publisher, delivery, type(answer).__name__, body)
-            MESSAGES.labels(delivery.name, "done").inc()
+            handled(delivery.name, "done").inc()
 
     def _refuse(self, delivery: Delivery, refusal: Refusal) -> None:
         fields = delivery.identity | {"code": refusal.code, "reason": refusal.message}
         log.info("refused", extra={"fields": fields})
-        MESSAGES.labels(delivery.name, "refused" if not isinstance(refusal, Invalid) else "invalid").inc()
+        handled(delivery.name, "refused" if not isinstance(refusal, Invalid) else "invalid").inc()
         send_answer(self.publisher, delivery, "Refusal", refusal.to_json())

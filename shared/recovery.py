@@ -20,7 +20,7 @@ from shared.journal import Conflict, Journal, Outbox, Outcome, Settled, StoreAwa
 from shared.messages import Command, Failed, Refusal
 from shared.redaction import redacted_text
 from shared.starts import Starts
-from shared.telemetry import MESSAGES
+from shared.telemetry import handled
 from shared.topology import DEAD_LETTERS, delay_exchange
 from shared.unsettled import Unsettled
 
@@ -218,7 +218,7 @@ class Recovery:
         )
 
     def _settle(self, delivery: Delivery, outcome: str) -> None:
-        MESSAGES.labels(delivery.name, outcome).inc()
+        handled(delivery.name, outcome).inc()
         self.unsettled.settle([delivery], at_once=True)  # whom the next one kills must not bring it back
 
 

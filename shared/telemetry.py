@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Literal, TextIO
 
 import orjson
@@ -34,6 +35,12 @@ DEPENDENCY_UP = Gauge("dependency_up", "1 when the last probe of the dependency 
 
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def handled(message: str, outcome: str) -> Counter:
+    """The counter of `MESSAGES` for these: looking it up costs more than counting."""
+    return MESSAGES.labels(message, outcome)
 
 
 class JsonLines(logging.Formatter):

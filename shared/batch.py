@@ -135,7 +135,7 @@ class Batches:
 
         Nothing is begun beside them: a crash is to tell which it was.
         """
-        ready = [delivery for delivery in deliveries if await self._fits(delivery)]
+        ready = await self._fitting(deliveries)
         troubled = [one for one in ready if one.raw.redelivered or one.attempt > 1]
         if troubled:
             await turn.comes()
@@ -143,13 +143,17 @@ class Batches:
             await self._settle(together, turn, known=bool(troubled))
         await self._settle_singly(troubled, turn)
 
-    async def _fits(self, delivery: Delivery) -> bool:
-        try:
-            delivery.read()
-        except Invalid as refusal:
-            await self.recovery.unfit(delivery, refusal)
-            return False
-        return True
+    async def _fitting(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Those that their contracts take; the others are refused."""
+        fitting = []
+        for delivery in deliveries:
+            try:
+                delivery.read()
+            except Invalid as refusal:
+                await self.recovery.unfit(delivery, refusal)
+            else:
+                fitting.append(delivery)
+        return fitting
 
     async def _settle_singly(self, deliveries: Sequence[Delivery], turn: Turn) -> None:
         for delivery in random.sample(deliveries, len(deliveries)):

@@ -19,7 +19,7 @@ from pamqp.commands import Queue
 
 from shared.amqp.channel import Channel
 from shared.amqp.connection import Connection
-from shared.amqp.content import Incoming, Properties, Unsendable, published
+from shared.amqp.content import Headed, Incoming, Properties, Unsendable, published
 from shared.amqp.fields import Table
 from shared.amqp.link import Link
 
@@ -62,7 +62,7 @@ class _Outgoing:
     exchange: str
     routing_key: str
     body: bytes
-    properties: Properties
+    properties: Headed
     mandatory: bool
     ended: Callable[[Exception | None], None]
     waiting: "asyncio.Future[None] | None" = None
@@ -108,7 +108,7 @@ class Publisher:
         return len(self.pending) + len(self.answers) >= MOST_UNSENT
 
     def publish(
-        self, exchange: str, routing_key: str, body: bytes, properties: Properties, *, mandatory: bool
+        self, exchange: str, routing_key: str, body: bytes, properties: Headed, *, mandatory: bool
     ) -> "asyncio.Future[None]":
         """Send with the rest of this loop turn; the future ends as the module says. Set `message_id`."""
         confirmed: asyncio.Future[None] = self.loop.create_future()
@@ -122,7 +122,7 @@ class Publisher:
         exchange: str,
         routing_key: str,
         body: bytes,
-        properties: Properties,
+        properties: Headed,
         ended: Callable[[Exception | None], None],
         *,
         mandatory: bool,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
@@ -18,6 +18,7 @@ from shared.amqp.fields import Table
 from shared.bus import Publisher
 from shared.handling import DIRECT, EVERYBODY, Handler, Work
 from shared.journal import Key, Said
+from shared.kinds import is_a
 from shared.messages import Answer, Command, Event, Invalid, Raw, Resource
 from shared.topology import EVENTS_EXCHANGE
 
@@ -64,14 +65,12 @@ class Delivery:
     suspect: bool = False
     visible_to: tuple[str, ...] = EVERYBODY
     touched: list[str] = field(default_factory=list)
+    key: Key = field(init=False)
+    conversation: str = field(init=False)
 
-    @property
-    def key(self) -> Key:
-        return self.queue, self.message_id
-
-    @property
-    def conversation(self) -> str:
-        return (self.raw.correlation_id or self.message_id).replace("\x00", "")
+    def __post_init__(self) -> None:
+        self.key = self.queue, self.message_id
+        self.conversation = (self.raw.correlation_id or self.message_id).replace("\x00", "")
 
     @property
     def traceparent(self) -> str:
@@ -80,7 +79,7 @@ class Delivery:
     @property
     def is_raw(self) -> bool:
         """What is in its envelope is about another time, and not for us."""
-        return issubclass(self.handler.message, Raw)
+        return self.handler.is_raw
 
     @property
     def name(self) -> str:
@@ -116,11 +115,14 @@ class Delivery:
 
     def saying(self, message: Event | Command[Any], routing_key: str = "") -> Said:
         """An event, or a command for whoever owns it, as a consequence of this message."""
-        is_event = isinstance(message, Event)
+        if is_a(message, Event):
+            exchange, own_key = EVENTS_EXCHANGE, message.routing_key
+        else:
+            exchange, own_key = "", cast(Command[Any], message).queue
         return Said(
             id=str(uuid7()),
-            exchange=EVENTS_EXCHANGE if is_event else "",
-            routing_key=routing_key or (message.routing_key if isinstance(message, Event) else message.queue),
+            exchange=exchange,
+            routing_key=routing_key or own_key,
             type=type(message).__name__,
             conversation=self.conversation,
             causation=self.message_id,
@@ -141,7 +143,8 @@ class Delivery:
     def read(self) -> None:
         """Make the model of the body, whatever the content type says; `Invalid` names what does not fit."""
         form = self.handler.message
-        if issubclass(form, Raw):
+        if self.is_raw:
+            assert issubclass(form, Raw)
             properties = {name: getattr(self.raw, name) for name in ENVELOPE}
             headers = dict(self.raw.headers)
             self.message = form.model_construct(body=self.raw.body, headers=headers, properties=properties)
@@ -183,7 +186,7 @@ def first_three(faults: list[dict[str, str]]) -> str:
 
 def received(raw: Incoming, handler: Handler, queue: str, own_user: str) -> Delivery:
     """Take the envelope apart. What only the system may say is dropped when somebody else says it."""
-    is_raw = issubclass(handler.message, Raw)
+    is_raw = handler.is_raw
     trusted = raw.user_id == own_user or raw.user_id in SPEAK_FOR_OTHERS
     headers = raw.headers if trusted and not is_raw else {}
     attempt = headers.get("attempt", 1)
@@ -218,14 +221,16 @@ def touched_by(work: Work, answer: Answer | None) -> tuple[list[str], str]:
 
     Null stands for more of them than can be told: an answer's headers have to fit into one frame.
     """
-    versions = {address: version for event in work.said for address, version in event.versions().items()}
-    touched = list(islice(versions, MOST_VERSIONS))
-    if isinstance(answer, Resource):
-        own = answer.address_of(answer.id)
-        touched = [own, *(address for address in touched if address != own)]
-        versions.pop(own, None)
+    versions: dict[str, int] = {}
+    for event in work.said:
+        versions.update(event.versions())
+    touched = []
+    if is_a(answer, Resource):
+        touched.append(answer.address_of(answer.id))
+        versions.pop(touched[0], None)
     if not versions:
         return touched, "{}"
+    touched += islice(versions, MOST_VERSIONS - len(touched))
     return touched, orjson.dumps(versions if len(versions) <= MOST_VERSIONS else None).decode()
 
 

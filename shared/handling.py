@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -69,7 +70,7 @@ class Work:
         self.said += events
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Handler:
     """A handler with what it was declared for."""
 
@@ -88,12 +89,16 @@ class Handler:
             return self.message.queue_of(owner)
         return self.message.queue.replace("*", owner)
 
+    @cached_property
+    def is_raw(self) -> bool:
+        return issubclass(self.message, Raw)
+
     @property
     def is_large(self) -> bool:
         """A raw message may be of any size."""
-        return self.large or issubclass(self.message, Raw)
+        return self.large or self.is_raw
 
-    @property
+    @cached_property
     def is_query(self) -> bool:
         return issubclass(self.message, Query)
 

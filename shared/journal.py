@@ -10,11 +10,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple, Protocol
 
-from shared.amqp.content import Properties
-from shared.amqp.fields import Table
+from shared.amqp.content import BASIC, HEADER, LONG_LONG
+from shared.amqp.fields import LONG, Table, encoded_fields, long_text, seconds, short
 from shared.bus import Publisher
 from shared.holding import Held
 from shared.telemetry import OUTBOX_AGE, OUTBOX_ROWS
@@ -213,13 +213,9 @@ class Outbox:
 
     def _publish(self, said: Sequence[Said]) -> None:
         for event in said:
-            self.publisher.send(
-                *self._message(event), partial(self._note, event.id), mandatory=event.is_command
-            )
-
-    def _message(self, event: Said) -> tuple[str, str, bytes, Properties]:
-        properties = _properties(event, self.service, self.publisher.user)
-        return event.exchange, event.routing_key, event.body, properties
+            envelope = Envelope(event, self.service, self.publisher.user)
+            message = event.exchange, event.routing_key, event.body, envelope
+            self.publisher.send(*message, partial(self._note, event.id), mandatory=event.is_command)
 
     def _note(self, event: str, error: Exception | None) -> None:
         self.under_way.discard(event)
@@ -250,28 +246,51 @@ class Outbox:
         self.send(late, at_once=True)
 
 
-def _properties(event: Said, service: str, user: str) -> Properties:
-    """CloudEvents 1.0 attributes have the names of its AMQP binding, which is written for AMQP 1.0."""
-    headers: Table = {
-        "causation-id": event.causation,
-        "cloudEvents_specversion": "1.0",
-        "cloudEvents_id": event.id,
-        "cloudEvents_source": f"/{service}",
-        "cloudEvents_type": event.routing_key,
-        "cloudEvents_time": event.said_at.isoformat(),
-    }
-    if event.is_command:  # in the service's own name
-        headers = {"causation-id": event.causation, "actor": service}
-    if event.traceparent:
-        headers["traceparent"] = event.traceparent
-    return Properties(
-        content_type="application/json",
-        delivery_mode=2,
-        message_id=event.id,
-        correlation_id=event.conversation,
-        timestamp=event.said_at,
-        type=event.type,
-        app_id=service,
-        user_id=user,
-        headers=headers,
-    )
+class Envelope:
+    """The properties of what a service says, put together by hand: a busy process sends thousands a second,
+    and most of each is the same.
+
+    CloudEvents 1.0 attributes have the names of its AMQP binding, which is written for AMQP 1.0.
+    """
+
+    __slots__ = ("said", "service", "user")
+
+    def __init__(self, said: Said, service: str, user: str):
+        self.said = said
+        self.service = service
+        self.user = user
+
+    @property
+    def message_id(self) -> str:
+        return self.said.id
+
+    def header(self, size: int) -> bytes:
+        said = self.said
+        headers, behind = _in_common(self.service, self.user, said.exchange, said.routing_key, said.type)
+        headers += long_text(said.causation)
+        if not said.is_command:
+            headers += _TIME + long_text(said.said_at.isoformat()) + _ID + long_text(said.id)
+        if said.traceparent:
+            headers += encoded_fields({"traceparent": said.traceparent})
+        ahead = HEADER.pack(BASIC, 0, size, _HAS) + _JSON + LONG.pack(len(headers))
+        ids = short(said.conversation) + short(said.id)
+        return b"".join((ahead, headers, _PERSISTENT, ids, LONG_LONG.pack(seconds(said.said_at)), behind))
+
+
+_HAS = 0b1011_0100_1111_1000
+"""Content type, headers, delivery mode, correlation id, message id, timestamp, type, user id, app id."""
+_JSON, _PERSISTENT = short("application/json"), b"\x02"
+_CAUSATION, _ID, _TIME = map(short, ("causation-id", "cloudEvents_id", "cloudEvents_time"))
+
+
+@lru_cache(1024)
+def _in_common(service: str, user: str, exchange: str, routing_key: str, kind: str) -> tuple[bytes, bytes]:
+    """The headers of all of a kind, up to the first that differs, and what follows after the timestamp."""
+    headers: Table = {"actor": service}  # a command, sent in the service's own name
+    if exchange:
+        headers = {
+            "cloudEvents_specversion": "1.0",
+            "cloudEvents_source": f"/{service}",
+            "cloudEvents_type": routing_key,
+        }
+    return encoded_fields(headers) + _CAUSATION, short(kind) + short(user) + short(service)

@@ -21,6 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from shared.handling import Work
 from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
 from shared.journal_writing import Writing
+from shared.kinds import is_a
 
 ENDED_BEFORE = "some of these commands were ended before"
 
@@ -95,7 +96,7 @@ def _statement(target: sa.Executable | sa.TableClause) -> sa.Executable:
 
 def sql(work: Work) -> SqlTransaction:
     """The transaction of a message's work, for the stores of SQL services."""
-    assert isinstance(work.transaction, SqlTransaction), "this service's journal is not SQL"
+    assert is_a(work.transaction, SqlTransaction), "this service's journal is not SQL"  # type: ignore[type-abstract]
     return work.transaction
 
 

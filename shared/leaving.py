@@ -59,7 +59,8 @@ class Leaving:
             fits = outcome.fingerprint == delivery.fingerprint
             outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
             repeated = fits and delivery not in batch.first
-            self._answer(delivery, outcome, repeated=repeated)
+            if delivery.raw.reply_to:
+                self._answer(delivery, outcome, repeated=repeated)
             ended.append((delivery, outcome, repeated))
         if not hurried:
             await asyncio.sleep(0)  # in which they are sent

@@ -23,6 +23,8 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from uuid_utils.compat import uuid7
 
+from shared.kinds import is_a
+
 
 @dataclass(frozen=True)
 class Format:
@@ -52,7 +54,6 @@ PostgreSQL's text cannot hold NUL, and what nobody sees must not tell two names 
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 """An exact decimal inside; a JSON number outside. A double holds 15 significant digits exactly (IEEE 754)."""
-
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of a body: RabbitMQ 4 takes no more by itself, and ends the channel of whoever tries."""
@@ -280,7 +281,7 @@ class Event(Message):
 
     def versions(self) -> dict[str, int]:
         """What it tells a new version of: resources by address, with that version."""
-        resources = [value for value in vars(self).values() if issubclass(type(value), Resource)]
+        resources = [value for value in vars(self).values() if is_a(value, Resource)]
         return {resource.address_of(resource.id): resource.version for resource in resources}
 
 
@@ -305,7 +306,6 @@ class Raw(Message):
 
 REQUESTS: dict[str, type[Request[Any]]] = {}
 """Every command and query that has been declared, by queue."""
-
 EVENTS: dict[str, type[Event]] = {}
 """Every event that has been declared, by routing key."""
 

@@ -121,9 +121,11 @@ def tell_of_message(event: str, fields: Mapping[str, Any]) -> None:
     """A line at level info that nearly every message makes: past `logging`, which takes five times that."""
     if _direct:
         lines, form = _direct
-        with suppress(TypeError):  # half a pair of surrogates: `logging` says what cannot be written
+        try:
             lines.add(form.line("info", event, fields))
             return
+        except TypeError:  # half a pair of surrogates: `logging` says what cannot be written
+            pass
     log.info(event, extra={"fields": fields})
 
 

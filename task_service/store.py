@@ -82,7 +82,7 @@ class TaskStore:
         self.transaction = sql(work)
 
     def add(self, task: Task) -> None:
-        self.transaction.write(tasks, task.model_dump())
+        self.transaction.write(tasks, vars(task))
 
     def save(self, task: Task) -> None:
         self.transaction.write(_SAVE, task.model_dump(exclude={"id", "created_at"}) | {"task": task.id})

@@ -8,13 +8,14 @@ import struct
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from shared.amqp.fields import (
     Table,
     decoded_short,
     decoded_table,
     encoded_table,
+    known_short,
     seconds,
     short,
     time_of,
@@ -25,17 +26,27 @@ FRAME_END = b"\xce"
 FRAME = struct.Struct(">BHI")
 """Type, channel, size of the payload."""
 FRAME_OVERHEAD = 8
-_HEADER = struct.Struct(">HHQH")
+HEADER = struct.Struct(">HHQH")
 """Class, weight, body size, which properties there are."""
-_BASIC = 60
+BASIC = 60
 _PUBLISH = b"\x00\x3c\x00\x28\x00\x00"
-_LONG_LONG = struct.Struct(">Q")
+LONG_LONG = struct.Struct(">Q")
 _ACK = struct.Struct(">BHIHHQ?B")
 _REJECT = struct.Struct(">BHIHHQ?B")
 
 
 class Unsendable(Exception):
     """The message cannot be put on the wire: a header that AMQP cannot hold, or more than a frame of them."""
+
+
+class Headed(Protocol):
+    """What is published with a body."""
+
+    @property
+    def message_id(self) -> str | None: ...
+
+    def header(self, size: int) -> bytes:
+        """The payload of the content header of a body of that size."""
 
 
 @dataclass(slots=True)
@@ -56,6 +67,52 @@ class Properties:
     user_id: str | None = None
     app_id: str | None = None
 
+    def header(self, size: int) -> bytes:  # noqa: PLR0912  one branch a property
+        """The payload of the content header of a body of that size."""
+        flags = 0
+        parts = [b""]
+        if self.content_type is not None:
+            flags |= 0x8000
+            parts.append(known_short(self.content_type))
+        if self.content_encoding is not None:
+            flags |= 0x4000
+            parts.append(short(self.content_encoding))
+        if self.headers:
+            flags |= 0x2000
+            parts.append(encoded_table(self.headers))
+        if self.delivery_mode is not None:
+            flags |= 0x1000
+            parts.append(bytes((self.delivery_mode,)))
+        if self.priority is not None:
+            flags |= 0x0800
+            parts.append(bytes((self.priority,)))
+        if self.correlation_id is not None:
+            flags |= 0x0400
+            parts.append(short(self.correlation_id))
+        if self.reply_to is not None:
+            flags |= 0x0200
+            parts.append(short(self.reply_to))
+        if self.expiration is not None:
+            flags |= 0x0100
+            parts.append(short(self.expiration))
+        if self.message_id is not None:
+            flags |= 0x0080
+            parts.append(short(self.message_id))
+        if self.timestamp is not None:
+            flags |= 0x0040
+            parts.append(LONG_LONG.pack(seconds(self.timestamp)))
+        if self.type is not None:
+            flags |= 0x0020
+            parts.append(known_short(self.type))
+        if self.user_id is not None:
+            flags |= 0x0010
+            parts.append(known_short(self.user_id))
+        if self.app_id is not None:
+            flags |= 0x0008
+            parts.append(known_short(self.app_id))
+        parts[0] = HEADER.pack(BASIC, 0, size, flags)
+        return b"".join(parts)
+
 
 @dataclass(slots=True, eq=False)
 class Incoming(Properties):
@@ -74,7 +131,7 @@ class Incoming(Properties):
 
     def read_header(self, data: bytes, at: int) -> int:  # noqa: PLR0912  one branch a property
         """Take the properties from a content header's payload; the size of the body that follows."""
-        _, _, size, flags = _HEADER.unpack_from(data, at)
+        _, _, size, flags = HEADER.unpack_from(data, at)
         at += 14
         if flags & 0x8000:
             self.content_type, at = decoded_short(data, at)
@@ -95,7 +152,7 @@ class Incoming(Properties):
         if flags & 0x0080:
             self.message_id, at = decoded_short(data, at)
         if flags & 0x0040:
-            self.timestamp, at = time_of(_LONG_LONG.unpack_from(data, at)[0]), at + 8
+            self.timestamp, at = time_of(LONG_LONG.unpack_from(data, at)[0]), at + 8
         if flags & 0x0020:
             self.type, at = decoded_short(data, at)
         if flags & 0x0010:
@@ -113,7 +170,7 @@ def delivered(channel: Any, data: bytes, at: int) -> tuple[str, Incoming]:
 
 def fetched(channel: Any, data: bytes, at: int) -> Incoming:
     """The message of a `basic.get-ok`, which begins as what is behind the tag of a delivery."""
-    tag = _LONG_LONG.unpack_from(data, at)[0]
+    tag = LONG_LONG.unpack_from(data, at)[0]
     redelivered = data[at + 8] & 1 == 1
     exchange, at = decoded_short(data, at + 9)
     routing_key, at = decoded_short(data, at)
@@ -135,7 +192,7 @@ def published(
     exchange: str,
     routing_key: str,
     body: bytes,
-    properties: Properties,
+    properties: Headed,
     most: int,
     *,
     mandatory: bool,
@@ -143,7 +200,7 @@ def published(
     """All frames of a `basic.publish`; `most` is the size of a frame. Raises `Unsendable`."""
     try:
         method = _publish(channel, exchange, routing_key, mandatory)
-        header = _header(properties, len(body))
+        header = properties.header(len(body))
     except Exception as error:  # whatever it is: no other message of this turn may suffer from it
         raise Unsendable(f"{type(error).__name__}: {error}") from error
     most -= FRAME_OVERHEAD
@@ -162,57 +219,11 @@ def _publish(channel: int, exchange: str, routing_key: str, mandatory: bool) -> 
     return FRAME.pack(METHOD_FRAME, channel, len(payload)) + payload + FRAME_END
 
 
-def _header(one: Properties, size: int) -> bytes:  # noqa: PLR0912  one branch a property
-    flags = 0
-    parts = [b""]
-    if one.content_type is not None:
-        flags |= 0x8000
-        parts.append(short(one.content_type))
-    if one.content_encoding is not None:
-        flags |= 0x4000
-        parts.append(short(one.content_encoding))
-    if one.headers:
-        flags |= 0x2000
-        parts.append(encoded_table(one.headers))
-    if one.delivery_mode is not None:
-        flags |= 0x1000
-        parts.append(bytes((one.delivery_mode,)))
-    if one.priority is not None:
-        flags |= 0x0800
-        parts.append(bytes((one.priority,)))
-    if one.correlation_id is not None:
-        flags |= 0x0400
-        parts.append(short(one.correlation_id))
-    if one.reply_to is not None:
-        flags |= 0x0200
-        parts.append(short(one.reply_to))
-    if one.expiration is not None:
-        flags |= 0x0100
-        parts.append(short(one.expiration))
-    if one.message_id is not None:
-        flags |= 0x0080
-        parts.append(short(one.message_id))
-    if one.timestamp is not None:
-        flags |= 0x0040
-        parts.append(_LONG_LONG.pack(seconds(one.timestamp)))
-    if one.type is not None:
-        flags |= 0x0020
-        parts.append(short(one.type))
-    if one.user_id is not None:
-        flags |= 0x0010
-        parts.append(short(one.user_id))
-    if one.app_id is not None:
-        flags |= 0x0008
-        parts.append(short(one.app_id))
-    parts[0] = _HEADER.pack(_BASIC, 0, size, flags)
-    return b"".join(parts)
-
-
 def acknowledged(channel: int, tag: int, *, multiple: bool) -> bytes:
     """The frame of a `basic.ack`."""
-    return _ACK.pack(METHOD_FRAME, channel, 13, _BASIC, 80, tag, multiple, 0xCE)
+    return _ACK.pack(METHOD_FRAME, channel, 13, BASIC, 80, tag, multiple, 0xCE)
 
 
 def rejected(channel: int, tag: int, *, requeue: bool) -> bytes:
     """The frame of a `basic.reject`."""
-    return _REJECT.pack(METHOD_FRAME, channel, 13, _BASIC, 90, tag, requeue, 0xCE)
+    return _REJECT.pack(METHOD_FRAME, channel, 13, BASIC, 90, tag, requeue, 0xCE)

@@ -17,7 +17,7 @@ Value = Any
 """None, bool, int, float, Decimal, str, bytes, bytearray, datetime, list or dict of these."""
 Table = dict[str, Value]
 
-_LONG = struct.Struct(">I")
+LONG = struct.Struct(">I")
 _MILLISECONDS_FROM = 0xFFFF_FFFF
 """A time above the year 2106 was given in milliseconds."""
 
@@ -35,24 +35,31 @@ def seconds(time: datetime) -> int:
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
 
 
+@lru_cache(1024)
+def known_short(text: str) -> bytes:
+    """The short string of a name, of which there are not many."""
+    return short(text)
+
+
 def encoded_table(table: Mapping[str, Value]) -> bytes:
     """A field table with its length. ValueError or TypeError for what AMQP cannot hold."""
+    fields = encoded_fields(table)
+    return LONG.pack(len(fields)) + fields
+
+
+def encoded_fields(table: Mapping[str, Value]) -> bytes:
+    """The fields of a table, without its length."""
     parts = []
     for name, value in table.items():
-        parts.append(_name(name))
-        parts.append(_text(value) if type(value) is str else _encoded(value))
-    body = b"".join(parts)
-    return _LONG.pack(len(body)) + body
+        parts.append(known_short(name))
+        parts.append(long_text(value) if type(value) is str else _encoded(value))
+    return b"".join(parts)
 
 
-@lru_cache(256)
-def _name(name: str) -> bytes:
-    return short(name)
-
-
-def _text(value: str) -> bytes:
+def long_text(value: str) -> bytes:
+    """The value of a text, as it stands in a table behind its name."""
     encoded = value.encode()
-    return b"S" + _LONG.pack(len(encoded)) + encoded
+    return b"S" + LONG.pack(len(encoded)) + encoded
 
 
 def _encoded(value: Value) -> bytes:  # noqa: PLR0911  one line a type
@@ -62,7 +69,7 @@ def _encoded(value: Value) -> bytes:  # noqa: PLR0911  one line a type
         case int():
             return _integer(value)
         case str():
-            return _text(value)
+            return long_text(value)
         case float():
             return b"d" + struct.pack(">d", value)
         case None:
@@ -73,11 +80,11 @@ def _encoded(value: Value) -> bytes:  # noqa: PLR0911  one line a type
             return b"F" + encoded_table(value)
         case list() | tuple():
             body = b"".join(map(_encoded, value))
-            return b"A" + _LONG.pack(len(body)) + body
+            return b"A" + LONG.pack(len(body)) + body
         case bytes():
-            return b"S" + _LONG.pack(len(value)) + value
+            return b"S" + LONG.pack(len(value)) + value
         case bytearray():
-            return b"x" + _LONG.pack(len(value)) + bytes(value)
+            return b"x" + LONG.pack(len(value)) + bytes(value)
         case Decimal():
             return b"D" + _decimal(value)
     raise TypeError(f"AMQP has no form for {type(value).__name__}")
@@ -103,7 +110,7 @@ def _decimal(value: Decimal) -> bytes:
 
 def decoded_table(data: bytes, at: int) -> tuple[Table, int]:
     """The table at an offset, and where it ends."""
-    end = at + 4 + _LONG.unpack_from(data, at)[0]
+    end = at + 4 + LONG.unpack_from(data, at)[0]
     if end == at + 4:
         return {}, end
     try:
@@ -132,8 +139,8 @@ def _table(data: bytes, at: int, end: int) -> Table:
         start, at = at + 1, at + 1 + data[at]
         name = data[start:at].decode()
         if data[at] == 83:  # S, what nearly every header is
-            start, at = at + 5, at + 5 + _LONG.unpack_from(data, at + 1)[0]
-            table[name] = _long_text(data[start:at])
+            start, at = at + 5, at + 5 + LONG.unpack_from(data, at + 1)[0]
+            table[name] = _decoded_text(data[start:at])
         else:
             table[name], at = _value(data, at)
         if at > end:
@@ -149,7 +156,7 @@ def _array(data: bytes, at: int, end: int) -> list[Value]:
     return array
 
 
-def _long_text(encoded: bytes) -> str | bytes:
+def _decoded_text(encoded: bytes) -> str | bytes:
     try:
         return encoded.decode()
     except UnicodeDecodeError:
@@ -161,7 +168,7 @@ def _value(data: bytes, at: int) -> tuple[Value, int]:
     if kind in _FIXED:
         form, made = _FIXED[kind]
         return made(*form.unpack_from(data, at)), at + form.size
-    start, end = at + 4, at + 4 + _LONG.unpack_from(data, at)[0]
+    start, end = at + 4, at + 4 + LONG.unpack_from(data, at)[0]
     if end > len(data):
         raise ValueError("a value beyond the end")
     return _OF_A_LENGTH[kind](data, start, end), end
@@ -188,7 +195,7 @@ _FIXED = {
     ord("V"): _fixed(">", lambda: None),
 }
 _OF_A_LENGTH: dict[int, Callable[[bytes, int, int], Value]] = {
-    ord("S"): lambda data, start, end: _long_text(data[start:end]),
+    ord("S"): lambda data, start, end: _decoded_text(data[start:end]),
     ord("x"): lambda data, start, end: bytearray(data[start:end]),
     ord("F"): _table,
     ord("A"): _array,

@@ -2,22 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from pamqp import commands
+from pamqp import commands, frame
 
 from shared import holding
 from shared.amqp.connection import connect
-from shared.amqp.content import Incoming
+from shared.amqp.content import Incoming, published
 from shared.bus import Publisher
 from shared.delivery import this_moment
-from shared.journal import Outbox, Said
+from shared.journal import Envelope, Outbox, Said
 from tests.system import System, _async, eventually
 
 EXCHANGE = "amq.topic"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Listener:
@@ -107,3 +108,48 @@ async def test_nobody_sends_what_is_held_a_second_time(listener: Listener) -> No
     ]  # what is late waits no longer, and takes along what is held
 
     await listener.has_heard([held, stranded])
+
+
+@pytest.mark.parametrize("trace", ["", TRACE])
+@pytest.mark.parametrize(
+    ("exchange", "own"),
+    [
+        (
+            "events",
+            {
+                "cloudEvents_specversion": "1.0",
+                "cloudEvents_id": "0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11",
+                "cloudEvents_source": "/task_service",
+                "cloudEvents_type": "tasks.something",
+                "cloudEvents_time": "2026-03-01T12:00:00.120000+00:00",
+            },
+        ),
+        ("", {"actor": "task_service"}),
+    ],
+    ids=["event", "command"],
+)
+def test_another_implementation_reads_the_envelope_of_what_is_said(
+    exchange: str, own: dict[str, str], trace: str
+) -> None:
+    time = datetime(2026, 3, 1, 12, 0, 0, 120_000, UTC)
+    identity = "0199d6c0-5c1e-7a53-9c1b-8f2f6f0e4b11"
+    said = Said(identity, exchange, "tasks.something", "Something", "разговор", "причина", trace, b"{}", time)
+
+    envelope = Envelope(said, "task_service", "tasks")
+    data = published(1, exchange, said.routing_key, said.body, envelope, 4096, mandatory=False)
+
+    size, _, _ = frame.unmarshal(data)
+    header: Any = frame.unmarshal(data[size:])[2]
+    told = {name: value for name, value in header.properties if value}
+    assert header.body_size == len(said.body)
+    assert told == {
+        "content_type": "application/json",
+        "delivery_mode": 2,
+        "correlation_id": "разговор",
+        "message_id": identity,
+        "timestamp": time.replace(microsecond=0),
+        "message_type": "Something",
+        "user_id": "tasks",
+        "app_id": "task_service",
+        "headers": own | {"causation-id": "причина"} | ({"traceparent": trace} if trace else {}),
+    }

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 QUIET_SECONDS, LATEST_SECONDS = 0.005, 0.02
 MOST_HELD = 64
 CLOCK_SECONDS = 0.001
-"""What an event loop's clock goes by, and its timers with it."""
+"""What uvloop's clock goes by, and its timers with it."""
 T = TypeVar("T")
 
 

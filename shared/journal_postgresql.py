@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 2.0
 STATEMENT_SECONDS = 30.0
 MOST_KEPT = 4
-"""Connections beside the pool's: taking one from that, and giving it back, costs as much as a statement."""
+"""Connections that are not given back: that, and taking one from the pool, costs as much as a statement."""
 FROZEN_SECONDS = 15
 """A process frozen within a batch must not hold the service's lock for longer than others wait for it."""
 TOO_SLOW = f"its handlers left the transaction idle for {FROZEN_SECONDS} s; work like that goes before it"
@@ -103,7 +103,7 @@ class PostgresqlTransaction(SqlTransaction):
         compiled = Compiled.of(prepared)
         with self.using():
             records = await self.driver.fetch(compiled.text, *compiled.values(parameters or {}))
-        return list(map(compiled.row, records))
+        return compiled.rows(records)
 
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]:
         await self.begin()
@@ -114,7 +114,7 @@ class PostgresqlTransaction(SqlTransaction):
 
     async def look_up(self, key: Key) -> Noted | None:
         await self.begin()
-        with Use(self.driver):
+        with self.using():
             row = await self.driver.fetchrow(statements.LOOK_UP, *key)
         return Noted(*row.values()) if row else None
 
@@ -171,7 +171,8 @@ class PostgresqlJournal:
 
     async def close(self) -> None:
         self.closed = True
-        for connection, _ in self.kept:
+        kept, self.kept = self.kept, []
+        for connection, _ in kept:
             await connection.close()
         await self.engine.dispose()
 
@@ -185,7 +186,7 @@ class PostgresqlJournal:
         async with aclosing(opened) as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
             await connection.run_sync(upgrade, self.migrations)
-        await self.close()  # and with its connection goes the lock
+        await self.engine.dispose()  # and with its connection goes the lock
 
     @asynccontextmanager
     async def transaction(
@@ -212,15 +213,20 @@ class PostgresqlJournal:
         transaction = PostgresqlTransaction(connection, driver, opening=opening, turn=turn)
         try:
             yield transaction
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StoreAway):
             await connection.invalidate()  # the server may still be at work on it
             raise
         finally:
             transaction.memory.clear()  # what is in it may know the transaction, which no count would free
-            if len(self.kept) >= MOST_KEPT or self.closed or connection.invalidated or driver.is_closed():
+            if connection.invalidated or driver.is_closed() or not self._may_keep():
                 await connection.close()
             else:
                 self.kept.append((connection, driver))
+
+    def _may_keep(self) -> bool:
+        """Not where somebody may wait for the pool, which knows nothing of those that are kept."""
+        pool = cast(sa.QueuePool, self.engine.pool)
+        return not self.closed and len(self.kept) < MOST_KEPT and pool.checkedout() < pool.size()
 
     async def _take_kept(self) -> "tuple[AsyncConnection, asyncpg.Connection[Any]] | None":
         kept = self.kept.pop() if self.kept else None

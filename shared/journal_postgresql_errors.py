@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any
 
 import asyncpg
+import sqlalchemy as sa
 
 from shared.journal import Conflict, StoreAway
 from shared.journal_sql import ENDED_BEFORE, causes_of
@@ -15,6 +16,11 @@ CONFLICT_STATES = ("40001", "40P01")
 """Serialization failure, deadlock detected."""
 NOT_A_NUMBER = "22P02"
 """What `statements.CONCLUDE` ends with where it finds less to end than it was told."""
+
+OTHER_SCHEMA = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+"""A newer release has changed it since the statement was prepared; the driver prepares it anew then."""
+UNREACHABLE = (OSError, TimeoutError, sa.exc.TimeoutError)
+"""The last: all connections of the pool are in use, and none came back in time."""
 
 
 class Use:
@@ -47,7 +53,9 @@ class Use:
             state == NOT_A_NUMBER and ENDED_BEFORE in str(causes[-1].args)
         ):
             return Conflict(str(error))
-        unreachable = any(isinstance(cause, OSError | TimeoutError) for cause in causes)
+        if any(isinstance(cause, OTHER_SCHEMA) for cause in causes):
+            return Conflict(str(error))
+        unreachable = any(isinstance(cause, UNREACHABLE) for cause in causes)
         if state.startswith(AWAY_STATES) or unreachable or (self.driver and self.driver.is_closed()):
             return StoreAway(f"{type(error).__name__}: {error}")
         return None

@@ -2,10 +2,11 @@
 rest of a query (docs/decisions/0021).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Self, cast
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -13,7 +14,9 @@ from shared.journal_postgresql_rows import DIALECT, Process
 from shared.journal_sql import Prepared
 
 NUMERIC, FLOAT8 = 1700, 701
-"""PostgreSQL's numbers for these types (its catalog `pg_type`): only SQLAlchemy's types of numbers ask."""
+"""PostgreSQL's numbers for these types (its catalog `pg_type`). Only SQLAlchemy's types of numbers ask, and
+what they make of the one that they are told here is right for either.
+"""
 
 
 class Compiled:
@@ -36,21 +39,25 @@ class Compiled:
             (name, bind.type.dialect_impl(DIALECT).bind_processor(DIALECT)) for name, bind in binds.items()
         ]
         columns: Iterable[sa.ColumnElement[Any]] = getattr(statement, "exported_columns", ())
-        processes = ((column.name, _afterwards(column.type)) for column in columns)
-        self.columns = [(name, process) for name, process in processes if process]
+        processes = ((number, _afterwards(column.type)) for number, column in enumerate(columns))
+        self.columns = [(number, process) for number, process in processes if process]
 
     def values(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Its parameters by number. KeyError where one is missing."""
         given = {**self.values_within, **parameters}
         return [process(given[name]) if process else given[name] for name, process in self.parameters]
 
-    def row(self, record: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        row = dict(record)
-        for name, process in self.columns:
-            row[name] = process(row[name])
-        return row
+    def rows(self, records: "Sequence[asyncpg.Record]") -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = list(map(dict, records))
+        if rows and self.columns:
+            names = list(rows[0])  # SQLAlchemy gives names to what has none, and other ones to namesakes
+            for number, process in self.columns:
+                name = names[number]
+                for row in rows:
+                    row[name] = process(row[name])
+        return rows
 
 
 def _afterwards(form: sa.types.TypeEngine[Any]) -> Process | None:
-    number = FLOAT8 if isinstance(form, sa.Float) else NUMERIC
+    number = FLOAT8 if isinstance(form, sa.Float) and form.asdecimal else NUMERIC
     return form.dialect_impl(DIALECT).result_processor(DIALECT, number)

@@ -133,6 +133,41 @@ async def test_a_prepared_statement_takes_and_gives_every_type(journal: Postgres
         assert changed == [{"rank": "low"}]
 
 
+async def test_columns_without_a_name_and_namesakes_keep_their_types(journal: PostgresqlJournal) -> None:
+    both = EVERYTHING.alias()
+    rank, weight = EVERYTHING.c.rank, EVERYTHING.c.weight
+    plain = sa.select(sa.func.max(rank), weight + 1, rank, both.c.rank, sa.cast(weight, sa.Numeric))
+    statement = plain.where(both.c.id == EVERYTHING.c.id).group_by(weight, rank, both.c.rank)
+    async with journal.transaction() as transaction:
+        await transaction.begin()
+        await transaction.connection.run_sync(EVERYTHING.create)
+        transaction.write(EVERYTHING, ROWS[0])
+
+        expected = [dict(row) for row in (await transaction.read(statement)).mappings()]
+        assert await transaction.rows(Prepared(statement)) == expected
+        assert [*expected[0].values()] == ["high", 1.5, "high", "high", Decimal("0.5")]
+
+
+async def test_what_a_newer_release_has_changed_is_a_conflict_once(
+    journal: PostgresqlJournal, database: str
+) -> None:
+    marked = Prepared("SELECT * FROM marks")
+    async with journal.transaction() as transaction:
+        await transaction.begin()
+        assert await transaction.rows(marked) == []
+    newer = await asyncpg.connect(database)
+    await newer.execute("ALTER TABLE marks ADD COLUMN more int")
+    await newer.close()
+
+    with pytest.raises(Conflict):
+        async with journal.transaction() as transaction:
+            await transaction.begin()
+            await transaction.rows(marked)
+    async with journal.transaction() as transaction:
+        await transaction.begin()
+        assert await transaction.rows(marked) == []
+
+
 async def test_what_cannot_be_prepared_is_said(journal: PostgresqlJournal) -> None:
     several = Prepared(sa.select(MARKS).where(MARKS.c.text.in_(["x", "y"])))
     async with journal.reading() as transaction:
@@ -140,20 +175,6 @@ async def test_what_cannot_be_prepared_is_said(journal: PostgresqlJournal) -> No
             await transaction.rows(several)
         with pytest.raises(KeyError, match="text"):
             await transaction.rows(Prepared("SELECT * FROM marks WHERE text = :text"))
-
-
-async def test_who_reads_takes_the_connection_that_is_kept_unless_it_is_closed(
-    journal: PostgresqlJournal,
-) -> None:
-    async with journal.transaction() as transaction:
-        first = transaction.driver
-    async with journal.reading() as again, journal.reading() as beside:
-        assert again.driver is first
-        assert beside.driver is not first
-    await first.close()
-    async with journal.reading() as one, journal.reading() as other:
-        assert {one.driver, other.driver}.isdisjoint({first})
-        assert await one.rows(Prepared("SELECT text FROM marks")) == []
 
 
 async def test_a_text_that_is_too_long_for_its_column_is_refused_and_not_cut(

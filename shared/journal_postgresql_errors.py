@@ -42,20 +42,19 @@ class Use:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.over = monotonic()
-        if isinstance(error, Exception) and (meaning := self._meaning(error)):
-            raise meaning from error
+        if isinstance(error, Exception) and (kind := self._kind_of(error)):
+            # Made here and in no variable: an error that its own traceback knows stays for long.
+            raise kind(f"{type(error).__name__}: {error}") from error
 
-    def _meaning(self, error: Exception) -> Exception | None:
+    def _kind_of(self, error: Exception) -> type[Exception] | None:
         """Is the store away, or was it a conflict? None where it is neither."""
         causes = list(causes_of(error))
         state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
-        if state.startswith(CONFLICT_STATES) or (
-            state == NOT_A_NUMBER and ENDED_BEFORE in str(causes[-1].args)
-        ):
-            return Conflict(str(error))
-        if any(isinstance(cause, OTHER_SCHEMA) for cause in causes):
-            return Conflict(str(error))
+        ended_before = state == NOT_A_NUMBER and ENDED_BEFORE in str(causes[-1].args)
+        other_schema = any(isinstance(cause, OTHER_SCHEMA) for cause in causes)
+        if state.startswith(CONFLICT_STATES) or ended_before or other_schema:
+            return Conflict
         unreachable = any(isinstance(cause, UNREACHABLE) for cause in causes)
         if state.startswith(AWAY_STATES) or unreachable or (self.driver and self.driver.is_closed()):
-            return StoreAway(f"{type(error).__name__}: {error}")
+            return StoreAway
         return None

@@ -1,6 +1,8 @@
 """Who gets which connection to PostgreSQL: taken from who left it last, and from nobody who waits."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from infra.local.servers import Servers
 from shared.journal import StoreAway
 from shared.journal_postgresql import PostgresqlJournal
+from shared.journal_postgresql_errors import Use
 from shared.journal_sql import Prepared
 from tests.system import _async, eventually
 
@@ -47,6 +50,19 @@ async def test_who_reads_takes_the_connection_that_is_kept_unless_it_is_closed(
     async with journal.reading() as one, journal.reading() as other:
         assert {one.driver, other.driver}.isdisjoint({first})
         assert await one.rows(Prepared("SELECT text FROM marks")) == []
+
+
+def test_an_error_holds_nothing_that_holds_it() -> None:
+    """Else all that its frames know, a batch for example, stays until cycles are looked for."""
+    gc.disable()
+    try:
+        with pytest.raises(StoreAway, match="ConnectionResetError: gone") as raised, Use():
+            raise ConnectionResetError("gone")
+        error = weakref.ref(raised.value)
+        del raised
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_connection_that_is_in_trouble_is_not_kept(journal: PostgresqlJournal) -> None:

@@ -11,13 +11,12 @@ import httpx2
 from valkey.asyncio import Valkey
 
 from infra.local.mongodb import Client, MongoDB
-from tests.faults.load import Load
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import GATEWAY, Stage
 from tests.system import eventually, found_in_valkey
 
 AWAY_SECONDS = 120.0
-WAITING, BACKLOG = 10_000, 4_000
+WAITING = 10_000
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 MONGODB_LIMIT = 1_000
 """Of SecantusDB. A mongod takes as many as it may have files, unless it is told otherwise."""
@@ -132,17 +131,7 @@ async def _deadlocks(scene: Scene) -> int:
     return int(row["deadlocks"])
 
 
-async def _a_backlog(stage: Stage) -> None:
-    """So many wait that whole batches are done: after that the heap has the room of such."""
-    postgresql = stage.servers.postgresql
-    await asyncio.to_thread(postgresql.stop)
-    await Load(stage, "backlog", 0).burst(BACKLOG, "task")
-    await asyncio.to_thread(postgresql.start)
-    await asyncio.to_thread(postgresql.wait_ready)
-    await stage.until_ready()
-
-
-@fault("postgresql-two-minutes", times=1, warm_up=_a_backlog)
+@fault("postgresql-two-minutes", times=1)
 async def postgresql_two_minutes(scene: Scene) -> None:
     """PostgreSQL away for two minutes, 10,000 commands wait: all done, none died, and no attempt charged"""
     postgresql = scene.stage.servers.postgresql

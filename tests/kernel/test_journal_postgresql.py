@@ -1,11 +1,8 @@
 """What PostgreSQL's journal does in a way of its own: rows as lists of columns, and one statement a batch."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import count
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,14 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from infra.local.servers import Servers
 from shared import journal_postgresql
 from shared.journal import Conflict, Outcome, Settled, StoreAway
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_sql import Prepared
 from task_service.store import Ranked
 
-TOY = Path(__file__).parents[1] / "toy_service" / "migrations"
 KEY = ("toy.mark", "1")
 DONE = Settled(*KEY, "direct", Outcome("done", b"{}", b"\x00"))
 MARKS = sa.table("marks", sa.column("text", sa.Text))
@@ -62,22 +57,6 @@ ROWS: list[dict[str, Any]] = [
     dict.fromkeys(EVERYTHING.c.keys()) | {"id": UUID(int=2), "words": [], "numbers": []},
     dict.fromkeys(EVERYTHING.c.keys()) | {"id": UUID(int=3), "fields": {}},
 ]
-_numbers = count(1)
-
-
-@pytest.fixture
-def database(servers: Servers) -> str:
-    name = f"rows{next(_numbers)}"
-    servers.postgresql.create_database(name, "task_service", "task_service")
-    return servers.postgresql.url(name, "task_service", "task_service")
-
-
-@pytest.fixture
-async def journal(database: str) -> AsyncIterator[PostgresqlJournal]:
-    journal = PostgresqlJournal(database, TOY)
-    await journal.migrate()
-    yield journal
-    await journal.close()
 
 
 async def counted(journal: PostgresqlJournal) -> tuple[int, ...]:
@@ -277,7 +256,7 @@ async def test_a_statement_that_takes_too_long_leaves_connections_that_serve(
     journal: PostgresqlJournal, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_postgresql, "STATEMENT_SECONDS", 0.5)
-    hasty = PostgresqlJournal(database, TOY)
+    hasty = PostgresqlJournal(database, journal.migrations)
     async with journal.transaction() as holding:
         await holding.read(sa.text("LOCK TABLE marks"))
         with pytest.raises(StoreAway):

@@ -3,36 +3,14 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator
-from itertools import count
-from pathlib import Path
 
 import pytest
 
-from infra.local.servers import Servers
 from shared.journal import StoreAway
 from shared.journal_postgresql import PostgresqlJournal
 from shared.journal_postgresql_errors import Use
 from shared.journal_sql import Prepared
 from tests.system import _async, eventually
-
-TOY = Path(__file__).parents[1] / "toy_service" / "migrations"
-_numbers = count(1)
-
-
-@pytest.fixture
-def database(servers: Servers) -> str:
-    name = f"connections{next(_numbers)}"
-    servers.postgresql.create_database(name, "task_service", "task_service")
-    return servers.postgresql.url(name, "task_service", "task_service")
-
-
-@pytest.fixture
-async def journal(database: str) -> AsyncIterator[PostgresqlJournal]:
-    journal = PostgresqlJournal(database, TOY)
-    await journal.migrate()
-    yield journal
-    await journal.close()
 
 
 async def test_who_reads_takes_the_connection_that_is_kept_unless_it_is_closed(
@@ -77,7 +55,7 @@ async def test_a_connection_that_is_in_trouble_is_not_kept(journal: PostgresqlJo
 async def test_who_waits_for_a_connection_gets_the_next_one(
     database: str, journal: PostgresqlJournal
 ) -> None:
-    small = PostgresqlJournal(database, TOY, connections=2)
+    small = PostgresqlJournal(database, journal.migrations, connections=2)
     leave = asyncio.Event()
     out = []
 

@@ -16,7 +16,6 @@ CONFLICT_STATES = ("40001", "40P01")
 """Serialization failure, deadlock detected."""
 NOT_A_NUMBER = "22P02"
 """What `statements.CONCLUDE` ends with where it finds less to end than it was told."""
-
 OTHER_SCHEMA = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 """A newer release has changed it since the statement was prepared; the driver prepares it anew then."""
 UNREACHABLE = (OSError, TimeoutError, sa.exc.TimeoutError)
@@ -26,7 +25,7 @@ UNREACHABLE = (OSError, TimeoutError, sa.exc.TimeoutError)
 class Use:
     """A use of a connection, as often as one likes: an error is raised as what the kernel has to know of it.
 
-    `over`: when the last one was, by the monotonic clock. A class, since each statement is such a use.
+    `over`: when the last one ended, by the monotonic clock. A class, since each statement is such a use.
     """
 
     __slots__ = ("driver", "over")
@@ -42,11 +41,11 @@ class Use:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.over = monotonic()
-        if isinstance(error, Exception) and (kind := self._kind_of(error)):
+        if isinstance(error, Exception) and (meaning := self._meaning_of(error)):
             # Made here and in no variable: an error that its own traceback knows stays for long.
-            raise kind(f"{type(error).__name__}: {error}") from error
+            raise meaning(f"{type(error).__name__}: {error}") from error
 
-    def _kind_of(self, error: Exception) -> type[Exception] | None:
+    def _meaning_of(self, error: Exception) -> type[Exception] | None:
         """Is the store away, or was it a conflict? None where it is neither."""
         causes = list(causes_of(error))
         state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")

@@ -107,9 +107,9 @@ class RequestClient:
         """The answer, or what it was refused with.
 
         `Unavailable`: nothing was done (the broker is away, or nobody has a queue for it). For commands
-        `NotAnsweredYet` when `wait` seconds are over, `OutcomeUnknown` when not even the broker confirmed.
-        `queue` where the contract leaves the owner open. `conversation`: the correlation id of this question
-        alone, also when it is sent again.
+        `NotAnsweredYet` when `wait` seconds are over (with none always, once the broker has it),
+        `OutcomeUnknown` when not even the broker confirmed. `queue` where the contract leaves the owner open.
+        `conversation`: the correlation id of this question alone, also when it is sent again.
         """
         ids = message_id or uuid4().hex, conversation or uuid4().hex
         until = asyncio.get_running_loop().time() + (wait or CONFIRM_SECONDS)
@@ -118,6 +118,8 @@ class RequestClient:
             message = await self._persist(question)
         except (TimeoutError, Unconfirmed, Undelivered) as error:
             raise _unanswered(question) from error
+        if not wait:
+            raise NotAnsweredYet(question.message_id)  # an answer that overtook the confirmation proves it
         answered = Answered.of(message)
         if message.type == "Refusal":
             raise _refusal(answered)

@@ -52,6 +52,16 @@ async def test_a_question_that_is_over_is_not_left_to_the_collector_of_cycles(
         gc.enable()
 
 
+async def test_who_does_not_wait_is_told_the_same_where_the_answer_comes_before_the_confirmation(
+    asking: RequestClient,
+) -> None:
+    assert asking.publisher.channel
+    asking.publisher.channel.confirmed = lambda tag, multiple, taken: None  # which comes too late
+
+    for body in ({"text": "asked"}, {"text": "asked", "then": "refuse"}):
+        assert await _end_of(asking, Mark.model_validate(body), 0) is NotAnsweredYet
+
+
 async def _end_of(asking: RequestClient, command: Mark, wait: float) -> type[Exception] | None:
     try:
         await asking.ask(command, actor="tester", wait=wait)

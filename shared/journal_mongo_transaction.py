@@ -43,6 +43,8 @@ class MongoTransaction(Writing[tuple[str, type]]):
         self.database = database
         self.session = session
         self.reads = reads
+        self.looked = False
+        self.looked = False
         self.absent: set[str] = set()
         self.unsent: set[tuple[str, EXACT | None]] = set()
         self.fetched: dict[tuple[str, EXACT | None], Document | None] = {}
@@ -122,6 +124,8 @@ class MongoTransaction(Writing[tuple[str, type]]):
         with self.using():
             rows = self.database["inbox"].find({"_id": {"$in": list(map(id_of, keys))}}, session=self.session)
             found = {row["_id"]: row for row in await rows.to_list()}
+        self.looked = True
+        self.looked = True
         self.absent.update(key for key in map(id_of, keys) if key not in found)
         return {
             (row["queue"], row["message_id"]): Outcome(
@@ -146,7 +150,7 @@ class MongoTransaction(Writing[tuple[str, type]]):
         try:
             with self.using():
                 if settled:
-                    rows = [self._ending(one, now) for one in settled]
+                    rows = [self._ending(one, now, fresh=last and not self.looked) for one in settled]
                     self.absent.difference_update(id_of((one.queue, one.message_id)) for one in settled)
                     await self.database["inbox"].bulk_write(rows, session=self.session)
                     age = listed([id_of((one.queue, one.message_id)) for one in settled], now)
@@ -159,7 +163,8 @@ class MongoTransaction(Writing[tuple[str, type]]):
                 raise Conflict("another process has ended one of these commands") from error
             raise
 
-    def _ending(self, settled: Settled, now: datetime) -> Write:
+    def _ending(self, settled: Settled, now: datetime, *, fresh: bool) -> Write:
+        """`fresh`: nobody has looked, since it is seldom there; if it is, inserting it is a conflict."""
         key = id_of((settled.queue, settled.message_id))
         outcome = settled.outcome
         row = row_of(settled.queue, settled.message_id, settled.actor, now) | {
@@ -168,7 +173,7 @@ class MongoTransaction(Writing[tuple[str, type]]):
             "fingerprint": outcome.fingerprint,
             "versions": outcome.versions,
         }
-        if key in self.absent:
+        if fresh or key in self.absent:
             return InsertOne(row)
         return ReplaceOne({"_id": key, "outcome": {"$nin": ENDED}}, row, upsert=True)
 

@@ -127,7 +127,8 @@ class TextStore:
         """`first` while fewer than `most` of a person's jobs are under way there. Counted once a batch.
 
         Whose batch takes places there writes the person's turn: of two that counted without each other one
-        conflicts, and counts again. The jobs themselves are all that is counted, so nothing can drift.
+        conflicts, before it has worked anything out, and counts again. The jobs themselves are all that is
+        counted, so nothing can drift.
         """
         under_way = self.transaction.memory
         if person not in under_way:
@@ -136,6 +137,7 @@ class TextStore:
             if under_way[person] < most:
                 turn = UpdateOne({"_id": person}, {"$inc": {"taken": 1}}, upsert=True)
                 self.transaction.write("turns", turn)
+                await self.transaction.flush()
         lane = "first" if under_way[person] < most else "bulk"
         under_way[person] += lane == "first"
         return lane

@@ -1,6 +1,7 @@
 """What a batch in MongoDB reads: what it has changed before, and with as few round trips as that allows."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
 from infra.local.servers import Servers
+from shared.journal import Conflict, Settled
 from shared.journal_mongo_transaction import MongoTransaction
-from tests.kernel.test_journal import a_journal
+from tests.kernel.test_journal import DONE, KEY, a_journal, look_up
 
 
 @pytest.fixture
@@ -127,3 +129,21 @@ async def test_the_same_change_of_several_is_one_statement_and_each_keeps_its_or
 
     assert [row and row["n"] for row in found] == read
     assert len(sent) == statements
+
+
+async def test_what_is_noted_already_is_a_conflict_for_a_batch_that_has_not_looked(
+    servers: Servers, tmp_path: Path
+) -> None:
+    ended = [Settled(*KEY, "direct", DONE)]
+    async with a_journal("mongodb", servers, tmp_path) as journal:
+        await journal.note_attempt(KEY, "direct", 2, datetime.now(UTC), "broken")
+
+        with pytest.raises(Conflict):
+            async with journal.transaction() as batch:
+                await batch.conclude(ended, [], last=True)
+        async with journal.transaction() as batch:
+            assert await batch.find([KEY]) == {}
+            await batch.conclude(ended, [], last=True)
+
+        noted = await look_up(journal)
+        assert noted and noted.ending == "done"

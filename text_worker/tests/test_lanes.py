@@ -3,17 +3,21 @@
 import asyncio
 import random
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from shared.contracts.texts import CancelText, ProcessText, RemoveText, RunTextAgain, SubmitText
+from shared.handling import Work
 from shared.journal import Conflict
 from shared.journal_mongo import MongoJournal
+from shared.journal_mongo_transaction import MongoTransaction
 from shared.messages import Command
 from tests.running import Running
 from text_worker import handlers
 from text_worker.domain import jobs
+from text_worker.store import TextStore
 
 MOST = 5
 
@@ -26,6 +30,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 async def under_way(journal: MongoJournal) -> Counter[str]:
     found = await journal.database["jobs"].find({"status": {"$in": ["queued", "running"]}}).to_list()
     return Counter(row["lane"] for row in found)
+
+
+def work_in(transaction: MongoTransaction) -> Work:
+    return Work("id", "direct", "conversation", datetime.now(UTC), transaction)
 
 
 def texts(number: int) -> list[SubmitText]:
@@ -44,6 +52,15 @@ async def test_of_two_batches_that_counted_without_each_other_one_has_to_count_a
 
     await worker.batch(*texts(3))
     assert await under_way(journal) == {"first": MOST, "bulk": 3}
+
+
+async def test_who_has_to_count_again_learns_it_before_anything_is_worked_out(journal: MongoJournal) -> None:
+    async with journal.transaction() as first:
+        assert await TextStore(work_in(first)).lane_of("direct", MOST) == "first"
+        with pytest.raises(Conflict):
+            async with journal.transaction() as second:
+                await TextStore(work_in(second)).lane_of("direct", MOST)
+                pytest.fail("it goes on, and conflicts at its end")
 
 
 async def test_a_batch_that_finds_the_lane_full_is_in_nobodys_way(

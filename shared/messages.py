@@ -137,6 +137,8 @@ class Failed(Refusal):
 class Message(BaseModel):
     """The root of what travels. What a class is declared with goes to pydantic's hook alone."""
 
+    model_config = ConfigDict(cache_strings="keys")  # values too, it would keep 16,384 of what people wrote
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__()
 
@@ -171,7 +173,7 @@ class Resource(Answer):
         cls.path = path
 
     @classmethod
-    @lru_cache(1024)
+    @lru_cache(16)  # of who is at work just now: what stays from a burst keeps its heap from going back
     def address_of(cls, id: object) -> str:  # noqa: A002
         return cls.path.format(id=id)
 

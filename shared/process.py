@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3), in bytes: more that is free at the end of the heap goes back, and each larger block."""
+_c: Any = ctypes.CDLL(None)
 
-COLLECT_SECONDS = 10.0
+TIDY_SECONDS = 10.0
 """Between two looks at everything, which take some milliseconds each."""
 
 SECRETS = Path("/run/secrets")
@@ -95,23 +96,32 @@ async def until_stopped(*tasks: "asyncio.Task[Any]") -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    collecting = asyncio.create_task(_keep_collecting(), name="collecting cycles")
+    tidying = asyncio.create_task(_keep_tidy(), name="tidying")
     waiter = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
     waiter.cancel()
-    collecting.cancel()
+    tidying.cancel()
     for task in done - {waiter}:
         task.result()
         raise RuntimeError(f"{task.get_name()} ended by itself")
 
 
-async def _keep_collecting() -> None:
-    """What lived long before it was left in a cycle, as a lost connection, the collector comes to in days."""
+async def _keep_tidy() -> None:
     while True:
-        await asyncio.sleep(COLLECT_SECONDS)
-        gc.collect()
+        await asyncio.sleep(TIDY_SECONDS)
+        tidy()
+
+
+def tidy() -> None:
+    """What lived long before it was left in a cycle, as a lost connection, the collector comes to in days.
+
+    What is free in the midst of the heap, as after a burst, glibc would keep for good.
+    """
+    gc.collect()
+    with suppress(AttributeError):
+        _c.malloc_trim(0)
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:
@@ -122,10 +132,9 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
 
 def give_memory_back() -> None:
     """Have glibc return what a large message took: unasked it keeps twice the largest block it gave out."""
-    with suppress(AttributeError, OSError):  # another library has other ways
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 1 << 20)
-        mallopt(M_TRIM_THRESHOLD, 4 << 20)
+    with suppress(AttributeError):  # another library has other ways
+        _c.mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        _c.mallopt(M_TRIM_THRESHOLD, 4 << 20)
 
 
 def collect_seldom() -> None:

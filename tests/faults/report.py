@@ -29,9 +29,10 @@ lost may be an effect that nobody accepted. **Ready**: the longest time from wha
 every process says that it is ready and a read and a write of each service succeed (only a read where a write
 waits behind 10,000 others). Where no process is to end, one that does lets the line fall short. **Memory**:
 growth of the process that grew most, of those that lived all the time and had their warm-up: 600 commands, 40
-texts and 100 dead letters, 25 reconnects before `endurance-reconnects`, and 4,000 tasks that wait before
-`postgresql-two-minutes`. The gateway's cache is told to take 128 KiB, which are full by then; the 32 MiB that
-it takes otherwise would look like a leak until they are.
+texts and 100 dead letters, 25 reconnects before `endurance-reconnects`, and before `postgresql-two-minutes`
+as many commands that wait as then. What a burst took a process gives back when it tidies next, every ten
+seconds; so long it is waited for. The gateway's cache is told to take 128 KiB, which are full by then; the
+32 MiB that it takes otherwise would look like a leak until they are.
 """
 RUN = "**Last whole run on "
 AT_MOST_MINUTES = 45

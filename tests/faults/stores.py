@@ -11,12 +11,13 @@ import httpx2
 from valkey.asyncio import Valkey
 
 from infra.local.mongodb import Client, MongoDB
+from tests.faults.load import Load
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import GATEWAY, Stage
 from tests.system import eventually, found_in_valkey
 
 AWAY_SECONDS = 120.0
-WAITING = 10_000
+WAITING, WASTE_WAITING = 10_000, 3_000
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 MONGODB_LIMIT = 1_000
 """Of SecantusDB. A mongod takes as many as it may have files, unless it is told otherwise."""
@@ -131,7 +132,19 @@ async def _deadlocks(scene: Scene) -> int:
     return int(row["deadlocks"])
 
 
-@fault("postgresql-two-minutes", times=1)
+async def _a_backlog(stage: Stage) -> None:
+    """After that the heap has the room of what is in hand and unconfirmed while as much is caught up with."""
+    postgresql = stage.servers.postgresql
+    await asyncio.to_thread(postgresql.stop)
+    backlog = Load(stage, "backlog", 0)
+    await backlog.burst(WAITING, "task")
+    await backlog.burst(WASTE_WAITING, "waste")
+    await asyncio.to_thread(postgresql.start)
+    await asyncio.to_thread(postgresql.wait_ready)
+    await stage.until_ready()
+
+
+@fault("postgresql-two-minutes", times=1, warm_up=_a_backlog)
 async def postgresql_two_minutes(scene: Scene) -> None:
     """PostgreSQL away for two minutes, 10,000 commands wait: all done, none died, and no attempt charged"""
     postgresql = scene.stage.servers.postgresql

@@ -44,7 +44,6 @@ class MongoTransaction(Writing[tuple[str, type]]):
         self.session = session
         self.reads = reads
         self.looked = False
-        self.looked = False
         self.absent: set[str] = set()
         self.unsent: set[tuple[str, EXACT | None]] = set()
         self.fetched: dict[tuple[str, EXACT | None], Document | None] = {}
@@ -124,7 +123,6 @@ class MongoTransaction(Writing[tuple[str, type]]):
         with self.using():
             rows = self.database["inbox"].find({"_id": {"$in": list(map(id_of, keys))}}, session=self.session)
             found = {row["_id"]: row for row in await rows.to_list()}
-        self.looked = True
         self.looked = True
         self.absent.update(key for key in map(id_of, keys) if key not in found)
         return {

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3), in bytes: more that is free at the end of the heap goes back, and each larger block."""
-_c: Any = ctypes.CDLL(None)
 
 TIDY_SECONDS = 10.0
 """Between two looks at everything, which take some milliseconds each."""
@@ -120,8 +119,8 @@ def tidy() -> None:
     What is free in the midst of the heap, as after a burst, glibc would keep for good.
     """
     gc.collect()
-    with suppress(AttributeError):
-        _c.malloc_trim(0)
+    with suppress(AttributeError, OSError):  # another library has other ways
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:
@@ -132,9 +131,10 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
 
 def give_memory_back() -> None:
     """Have glibc return what a large message took: unasked it keeps twice the largest block it gave out."""
-    with suppress(AttributeError):  # another library has other ways
-        _c.mallopt(M_MMAP_THRESHOLD, 1 << 20)
-        _c.mallopt(M_TRIM_THRESHOLD, 4 << 20)
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        mallopt(M_TRIM_THRESHOLD, 4 << 20)
 
 
 def collect_seldom() -> None:

@@ -29,14 +29,16 @@ async def many_messages(scene: Scene) -> None:
 
 async def _reconnect(stage: Stage, times: int = WARM_UP) -> None:
     """After that often the heap has the room that the buffers of all connections of a process take."""
+    closed: set[str] = set()
 
-    async def all_connected() -> bool:
-        """As the broker's own table has it, which lags behind nothing."""
+    async def connected_anew() -> set[str]:
+        """The names of all, as the broker's own table has them, once both of each process are new."""
         found = [await stage.management("GET", CONNECTIONS_OF + name) for name in NAMES]
-        return all(len(connections) >= 2 for connections in found)
+        new = [{one["name"] for one in connections} - closed for connections in found]
+        return set().union(*new) if all(len(names) >= 2 for names in new) else set()
 
     for _ in range(times):
-        await eventually(all_connected, "both connections of each process are there", 30)
+        closed = await eventually(connected_anew, "both connections of each process are there, and new", 30)
         for name in NAMES:
             await stage.management("DELETE", CONNECTIONS_OF + name)
     await stage.until_ready()

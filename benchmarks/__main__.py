@@ -10,6 +10,7 @@ import signal
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import perf_counter
 
 from benchmarks.bench import Bench, prepared, running, say
 from benchmarks.comparing import Found
@@ -30,7 +31,7 @@ COMPARISONS = {
     "footprint": "benchmarks.footprint.comparison",
     "anatomy": "benchmarks.anatomy.comparison",
 }
-"""By name, the module whose `compare` measures it; in the order of the table."""
+"""By name, the module whose `compare` measures it."""
 LIMIT_SECONDS = 900.0
 Compare = Callable[[Bench], Awaitable[Found]]
 
@@ -47,12 +48,13 @@ async def measure(names: list[str], rounds: int) -> None:
         async with running(folder / "servers") as servers:
             for name in names:
                 say(f"{name}:")
+                began = perf_counter()
                 async with (
                     asyncio.timeout(LIMIT_SECONDS),
                     prepared(servers, folder / name, say, rounds, small=False) as bench,
                 ):
                     found = await compare_by(name)(bench)
-                keep(name, found, versions(servers))
+                keep(name, found, versions(servers), seconds=perf_counter() - began)
                 fill_in()
                 for row in found.rows:
                     middle = f"{row.middle:.2f} {row.goal.unit}"

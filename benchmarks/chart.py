@@ -1,4 +1,7 @@
-"""The ratios as an SVG: a bar from the smallest to the largest, a mark at the median, a line at the goal."""
+"""The ratios as an SVG: a bar from the smallest to the largest, a mark at the median, a line at the goal.
+
+Green is met: to the right of the goal, or to the left where its label says "at most".
+"""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,15 +9,15 @@ from math import log10
 
 from benchmarks.comparing import Comparison
 
-LABEL, WIDTH, ROW = 380, 900, 30
-LEAST, MOST = 0.1, 100.0
+LABEL, WIDTH, ROW = 560, 1100, 30
+LEAST, MOST = 0.1, 1000.0
 """The axis is logarithmic, so that twice as much is as far to the right as half as much to the left."""
 
 
 def chart(rows: Sequence[Comparison]) -> str:
     """One line a row."""
     height = ROW * (len(rows) + 2)
-    ticks = [_tick(times, height) for times in (0.1, 0.25, 0.5, 1, 2, 4, 10, 25, 100)]
+    ticks = [_tick(times, height) for times in (0.1, 0.25, 0.5, 1, 2, 4, 10, 25, 100, 1000)]
     bars = [_bar(row, ROW * (number + 1)) for number, row in enumerate(rows)]
     return "\n".join(
         [
@@ -42,12 +45,16 @@ def _tick(times: float, height: int) -> str:
     )
 
 
+def _label(row: Comparison) -> str:
+    return f"{row.what} / {row.against}{' (at most)' if row.goal.at_most else ''}"
+
+
 def _bar(row: Comparison, y: int) -> str:
     colour = "#2a7f3e" if row.is_met else "#b3372b"
     low, high, middle, goal = map(_x, (min(row.measured), max(row.measured), row.middle, row.goal.times))
     width = round(max(high - low, 1), 1)
     return (
-        f'<text x="{LABEL - 10}" y="{y + 4}" text-anchor="end">{escape(f"{row.what} / {row.against}")}</text>'
+        f'<text x="{LABEL - 10}" y="{y + 4}" text-anchor="end">{escape(_label(row))}</text>'
         f'<rect x="{low}" y="{y - 4}" width="{width}" height="8" fill="{colour}" opacity="0.4"/>'
         f'<circle cx="{middle}" cy="{y}" r="4" fill="{colour}"/>'
         f'<line x1="{goal}" x2="{goal}" y1="{y - 9}" y2="{y + 9}" stroke="black" stroke-dasharray="3 2"/>'

@@ -1,6 +1,7 @@
 """The tables of `docs/performance.md`, made of `results.json` and written between their markers.
 
-Before is `anatomy/before.json`: the rows of `results.json` as they were at commit a20873e, of 2026-11-22.
+Before is `anatomy/before.json`: the rows of `results.json` as they were at commit a20873e, of 2026-11-22; and
+`anatomy/doors.json`: what anatomy found, door to door, when it was first measured.
 """
 
 import json
@@ -12,12 +13,18 @@ from benchmarks.comparing import Comparison, Goal
 from benchmarks.results import HERE, ROUNDS_THAT_COUNT, figure, rows_of
 
 PAGE = HERE.parent / "docs" / "performance.md"
-BEFORE = HERE / "anatomy" / "before.json"
+BEFORE, DOORS = HERE / "anatomy" / "before.json", HERE / "anatomy" / "doors.json"
 NAMES = ("before and after", "anatomy", "missed")
 HEAD = """\
 | what | against | goal | before | after | |
 |---|---|---|---|---|---|
 """
+DOOR_HEAD = """\
+| CPU µs of a `POST` | state | gateway | task_service | RabbitMQ | PostgreSQL | Valkey | all | monolith | |
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|
+"""
+PARTS = ("gateway", "task_service", "RabbitMQ", "PostgreSQL", "Valkey", "all", "the monolith")
+LOADS = ("64 connections", "1 connection")
 MISSED = """\
 | missed | against | goal | measured | measured on |
 |---|---|---|---|---|
@@ -42,8 +49,38 @@ def _before_and_after(kept: Kept) -> str:
     lines = []
     for row in _rows_before():
         after = _after(now.get(_identity(row)))
-        lines.append(f"| {' | '.join([*_identity(row), str(row.goal), _measured(row), *after])} |")
-    return HEAD + "\n".join(lines)
+        lines.append(f"| {' | '.join([*_identity(row), str(row.goal), _both(row), *after])} |")
+    return HEAD + "\n".join(lines) + "\n\n" + _doors(kept)
+
+
+def _doors(kept: Kept) -> str:
+    """Door to door: what each process took for one command, then and now."""
+    states: list[Mapping[str, Any]] = json.loads(DOORS.read_text())
+    if "anatomy" in kept:
+        states.append({"state": f"now, {kept['anatomy']['day']}", **_doors_now(kept["anatomy"]["tables"])})
+    lines = [
+        f"| {load} | {one['state']} | {' | '.join(f'{one[load][part]:,}' for part in PARTS)} "
+        f"| {one[load]['all'] / one[load]['the monolith']:.2f} × |"
+        for load in LOADS
+        for one in states
+    ]
+    return DOOR_HEAD + "\n".join(lines)
+
+
+def _doors_now(tables: str) -> dict[str, dict[str, int]]:
+    """Of the first of the tables: columns of ours and the monolith's by turns, and all of each."""
+    first = tables.partition("\n\n")[0].splitlines()[2:]
+    rows = {name.strip("* "): figures for name, *figures in (line.strip("| ").split("|") for line in first)}
+    numbers = {
+        name: [int(figure.replace(",", "").strip() or 0) for figure in figures]
+        for name, figures in rows.items()
+        if name in PARTS
+    }
+    return {
+        load: {name: of_it[column] for name, of_it in numbers.items()}
+        | {"the monolith": numbers["all"][column + 1]}
+        for load, column in zip(LOADS, (0, 2), strict=True)
+    }
 
 
 def _rows_before() -> list[Comparison]:
@@ -56,7 +93,12 @@ def _identity(row: Comparison) -> tuple[str, str]:
 
 
 def _after(row: Comparison | None) -> list[str]:
-    return [_measured(row), "met" if row.is_met else "**missed**"] if row else ["", ""]
+    return [_both(row), "met" if row.is_met else "**missed**"] if row else ["", ""]
+
+
+def _both(row: Comparison) -> str:
+    ours, theirs = figure(row.ours, row.unit), figure(row.theirs, row.unit)
+    return f"{row.middle:.2f} {row.goal.unit} ({ours.partition(' ')[0]} to {theirs})"
 
 
 def _measured(row: Comparison) -> str:

@@ -25,14 +25,21 @@ Where the goal has a unit, it is our figure that counts.
 | what | against | goal | measured (min–max) | ours | theirs | |
 |---|---|---|---|---:|---:|---|
 """
+TOOK = "Measuring all of it took {:.0f} minutes."
 
 
-def keep(name: str, found: Found, versions: Mapping[str, str], folder: Path = HERE) -> None:
-    """Put what was found in the place of what an earlier run found by that name, and write all anew."""
+def keep(
+    name: str, found: Found, versions: Mapping[str, str], folder: Path = HERE, *, seconds: float = 0.0
+) -> None:
+    """Put what was found in the place of what an earlier run found by that name, and write all anew.
+
+    `seconds`: how long it took.
+    """
     file = folder / "results.json"
     kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     kept[name] = {
         "day": datetime.now(UTC).date().isoformat(),
+        "seconds": round(seconds),
         "versions": dict(versions),
         "rows": [asdict(row) for row in found.rows],
         "notes": found.notes,
@@ -41,7 +48,10 @@ def keep(name: str, found: Found, versions: Mapping[str, str], folder: Path = HE
     file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     rows = [row for one in kept.values() for row in rows_of(one)]
     sections = [_section(name, one) for name, one in kept.items()]
-    (folder / "results.md").write_text("\n\n".join([HEAD + "\n".join(map(_line, rows)), *sections]))
+    took = sum(one.get("seconds", 0) for one in kept.values())
+    (folder / "results.md").write_text(
+        "\n\n".join([HEAD + "\n".join(map(_line, rows)), TOOK.format(took / 60), *sections])
+    )
     (folder / "results.svg").write_text(chart([row for row in rows if row.goal.is_ratio]))
 
 
@@ -67,4 +77,6 @@ def _section(name: str, one: Mapping[str, Any]) -> str:
     versions = "; ".join(f"{what}: {version}" for what, version in one["versions"].items())
     rounds = max((len(row["ours"]) for row in one["rows"]), default=0)
     trial = " **A trial run: too few rounds to count.**" if 0 < rounds < ROUNDS_THAT_COUNT else ""
-    return f"## {name}\n\n{one['notes']}\nMeasured on {one['day']}, {rounds} rounds.{trial} {versions}.\n"
+    took = f" in {one['seconds']} s" if one.get("seconds") else ""
+    measured = f"Measured on {one['day']}, {rounds} rounds{took}."
+    return f"## {name}\n\n{one['notes']}\n{measured}{trial} {versions}.\n"

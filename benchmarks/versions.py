@@ -22,6 +22,7 @@ def versions(servers: Servers) -> dict[str, str]:
     )
     broker: dict[str, Any] = page.json()
     found = {
+        "Conveyor": _commit(),
         "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.release()}",
         "Python": sys.version.split()[0],
         "RabbitMQ": f"{broker['rabbitmq_version']} on Erlang {broker['erlang_version']}",
@@ -31,6 +32,11 @@ def versions(servers: Servers) -> dict[str, str]:
         "wrk": _said_by("wrk", "--version") if shutil.which("wrk") else "not here",
     }
     return {name: " ".join(value.split()) for name, value in found.items()}
+
+
+def _commit() -> str:
+    command = ("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD")
+    return _said_by(*command).replace("?", "not known") if shutil.which("git") else "not known"
 
 
 def _said_by(*command: str) -> str:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,12 +21,29 @@ from benchmarks.environments import LOCKS, versions_of
 from benchmarks.footprint.usage import memory_mb
 from benchmarks.load import load
 from benchmarks.performance import fill_in
-from benchmarks.results import keep
+from benchmarks.results import HERE, keep
 from benchmarks.versions import versions
 from infra.local.servers import Servers
 from tests.system import Replica, System
 
 VERSIONS = {"machine": "a small one"}
+PROGRAMS = [
+    ".".join(("benchmarks", *program.relative_to(HERE).with_suffix("").parts))
+    for program in sorted(HERE.rglob("*.py"))
+]
+OF_PEERS = {"celery", "dramatiq", "nameko", "psycopg", "psycopg2", "redis", "scipy", "taskiq"}
+"""Libraries in environments of their own."""
+DOORS = """\
+| CPU µs | 64 connections | the monolith | 1 connection | the monolith |
+|---|---:|---:|---:|---:|
+| gateway | 10 |  | 1 |  |
+| task_service | 20 |  | 1 |  |
+| the monolith |  | 7 |  | 7 |
+| RabbitMQ | 30 | 1 | 1 |  |
+| PostgreSQL | 40 | 2 | 1 | 1 |
+| Valkey | 5 |  | 1 |  |
+| **all** | 1,105 | 2,210 | 5 | 10 |
+"""
 
 
 def comparison(*, ours: tuple[float, ...], theirs: tuple[float, ...], goal: Goal) -> Comparison:
@@ -42,6 +60,19 @@ async def test_every_comparison_runs_in_small(name: str, servers: Servers, tmp_p
         found = await compare_by(name)(bench)
 
     assert "Conveyor" in found.notes
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_of_every_side_loads_as_far_as_its_libraries_are_here(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1/nowhere")
+    for setting in ("BROKER_URL", "RESULTS_URL", "TASK"):
+        monkeypatch.setenv(setting, "{}")
+    try:
+        import_module(program)
+    except ModuleNotFoundError as missing:
+        assert missing.name in OF_PEERS
 
 
 async def test_load_without_wrk_counts_answers_and_failures(
@@ -149,7 +180,7 @@ def test_the_page_of_performance_keeps_its_prose_and_gets_its_tables(tmp_path: P
     )
     row = Comparison("POST /tasks, 64 connections", "the monolith", "requests/s", Goal(1.25), (30,), (10,))
     missed = comparison(ours=(3,), theirs=(3,), goal=Goal(2))
-    keep("anatomy", Found([row, missed], "of it", "| a | b |"), VERSIONS, tmp_path)
+    keep("anatomy", Found([row, missed], "of it", DOORS), VERSIONS, tmp_path)
 
     fill_in(tmp_path, page)
     once = page.read_text()
@@ -159,8 +190,9 @@ def test_the_page_of_performance_keeps_its_prose_and_gets_its_tables(tmp_path: P
     assert "old" not in once
     assert all(f"Of {name}:" in once for name in names)
     assert once.endswith("End.\n")
-    assert "| 0.49 × (570 requests/s) | 3.00 × (30 requests/s) | met |" in once
-    assert "| a | b |" in once
+    assert "| 0.49 × (570 to 1,155 requests/s) | 3.00 × (30 to 10 requests/s) | met |" in once
+    assert DOORS in once
+    assert "| 10 | 20 | 30 | 40 | 5 | 1,105 | 2,210 | 0.50 × |" in once
     assert once.count("a thing & more") == 1, "what is missed"
 
 

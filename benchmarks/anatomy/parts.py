@@ -19,12 +19,12 @@ _FILES = {
         r"gateway/(asking|cache|valkey_level|event_line)\.py|shared/asking\.py|/valkey/"
     ),
     "batch, inbox, outbox": (
-        r"shared/(batch|delivery|starts|journal|recovery|preparing|querying|writing|service)\.py"
+        r"shared/(batch|delivery|holding|journal|leaving|places|preparing|querying|recovery|service|starts|unsettled)\.py"
     ),
     "SQL": r"/sqlalchemy/|/asyncpg/|shared/journal_\w+\.py|\w+_service/store\.py",
     "handlers, domain, contracts": (
         r"\w+_service/(handlers|domain)\.py|shared/contracts/|/pydantic"
-        r"|shared/(messages|handling|operations|paging)\.py"
+        r"|shared/(messages|handling|kinds|operations|paging)\.py"
     ),
     "logs and metrics": (
         r"/logging/|shared/(telemetry|redaction|health)\.py|gateway/metrics\.py|/prometheus_client/"

@@ -16,7 +16,7 @@ WAIT_SECONDS = 10.0
 
 
 async def main() -> None:
-    async with await aio_pika.connect_robust(os.environ["BROKER_URL"]) as connection:
+    async with await aio_pika.connect(os.environ["BROKER_URL"]) as connection:
         channel = await connection.channel(on_return_raises=True)
         answers = await channel.declare_queue(exclusive=True)
         awaited: dict[str, asyncio.Future[bytes]] = {}

@@ -20,9 +20,9 @@ GET = "SELECT * FROM tasks WHERE id = $1"
 async def main() -> None:
     async with (
         asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=20, max_size=20) as pool,
-        await aio_pika.connect_robust(os.environ["BROKER_URL"]) as connection,
+        await aio_pika.connect(os.environ["BROKER_URL"]) as connection,
     ):
-        channel = await connection.channel()
+        channel = await connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=AHEAD)
         queue = await channel.declare_queue(QUEUE)
 

@@ -104,6 +104,7 @@ async def _side(bench: Bench, peer: Peer) -> Side:
     settings = {
         "BROKER_URL": bench.system.broker_url("operator"),
         "DATABASE_URL": bench.system.database_url("task_service"),
+        "dramatiq_queue_prefetch": "256",
     }
     client = program(f"client-of-{peer.name}", [python, "-m", peer.module], settings, bench.folder)
     identity = (await outcome_of(client, SECONDS))["id"]

@@ -3,7 +3,7 @@
 Every round starts everything anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -20,8 +20,8 @@ MEMORY = """\
 |---|---:|---:|---:|---:|
 """
 COSTS = """\
-| | CPU ms a command | of the monolith | bytes written a command | of the monolith |
-|---|---:|---:|---:|---:|
+| | CPU ms a command | of the monolith |
+|---|---:|---:|
 """
 
 
@@ -78,6 +78,7 @@ def _notes(ours: Sequence[Seen], theirs: Sequence[Seen]) -> str:
         f"`POST /tasks`, answer awaited, 64 connections: {one:,.0f} a second with one task_service,\n"
         f"{two:,.0f} with two; the monolith {alone:,.0f} with its two workers.",
         COSTS + "\n".join(_cost_lines(ours, theirs)),
+        f"To the disk went {_written(ours)} a command, of the monolith {_written(theirs)}.",
     )
     return "\n\n".join(parts) + "\n"
 
@@ -101,21 +102,14 @@ def _children(name: str, seen: Sequence[Seen]) -> range:
 
 def _cost_lines(ours: Sequence[Seen], theirs: Sequence[Seen]) -> list[str]:
     names = (*(name for name in ours[0].costs.cpu_ms), "monolith")
-    return [
-        f"| {name} | {_cost(ours, name, _cpu)} | {_cost(theirs, name, _cpu)} "
-        f"| {_cost(ours, name, _written)} | {_cost(theirs, name, _written)} |"
-        for name in names
-    ]
+    return [f"| {name} | {_cpu(ours, name)} | {_cpu(theirs, name)} |" for name in names]
 
 
-def _cpu(seen: Seen, name: str) -> float | None:
-    return seen.costs.cpu_ms.get(name)
+def _written(seen: Sequence[Seen]) -> str:
+    figure = _median(one.costs.written for one in seen)
+    return f"{figure:,.0f} bytes" if figure else "nobody knows how many bytes"
 
 
-def _written(seen: Seen, name: str) -> float | None:
-    return seen.costs.written.get(name)
-
-
-def _cost(seen: Sequence[Seen], name: str, of: Callable[[Seen, str], float | None]) -> str:
-    figures = [figure for one in seen if (figure := of(one, name)) is not None]
+def _cpu(seen: Sequence[Seen], name: str) -> str:
+    figures = [one.costs.cpu_ms[name] for one in seen if name in one.costs.cpu_ms]
     return f"{median(figures):,.3g}" if figures else ""

@@ -10,7 +10,7 @@ import orjson
 
 from benchmarks.bench import Bench
 from benchmarks.cpu import cpu_seconds
-from benchmarks.footprint.usage import bytes_written, memory_mb
+from benchmarks.footprint.usage import bytes_on_disk, memory_mb
 from benchmarks.load import load
 from benchmarks.tasks.contenders import contender
 from infra.local.processes import Process
@@ -29,11 +29,11 @@ Memory = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Costs:
-    """What a load of `POST /tasks` came to: commands a second; CPU ms and bytes written a command."""
+    """What a load of `POST /tasks` came to: commands a second; CPU ms and bytes on the disk a command."""
 
     a_second: float
     cpu_ms: Mapping[str, float]
-    written: Mapping[str, float]
+    written: float
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ async def costs_of(
         "Valkey": bench.servers.valkey.process,
     }
     pids = {name: process.pid for name, process in (*processes.items(), *servers.items())}
-    used = {name: (cpu_seconds(pid), bytes_written(pid)) for name, pid in pids.items()}
+    used, written = {name: cpu_seconds(pid) for name, pid in pids.items()}, bytes_on_disk(bench.folder)
     found = await load(f"{url}/tasks", connections, seconds, TASK, bench.folder)
     commands = found["requests"]
     return Costs(
         commands / found["seconds"],
-        {name: (cpu_seconds(pid) - used[name][0]) * 1000 / commands for name, pid in pids.items()},
-        {name: (bytes_written(pid) - used[name][1]) / commands for name, pid in pids.items()},
+        {name: (cpu_seconds(pid) - used[name]) * 1000 / commands for name, pid in pids.items()},
+        (bytes_on_disk(bench.folder) - written) / commands,
     )
 
 

@@ -1,10 +1,12 @@
-"""What processes have of the machine, from `/proc`: memory and bytes written. Linux only; elsewhere 0."""
+"""What processes have of the machine: memory, and bytes that reach the disk. Linux only; elsewhere 0."""
 
+import os
 from pathlib import Path
 
 from infra.local.processes import descendants
 
 MB = 1024 * 1024
+SECTOR = 512
 
 
 def memory_mb(pid: int | None) -> list[float]:
@@ -12,9 +14,17 @@ def memory_mb(pid: int | None) -> list[float]:
     return [_field(f"/proc/{member}/smaps_rollup", "Pss:") * 1024 / MB for member in _family(pid)]
 
 
-def bytes_written(*pids: int | None) -> float:
-    """To files, by the processes and their descendants, also by children that have ended."""
-    return sum(_field(f"/proc/{member}/io", "write_bytes:") for pid in pids for member in _family(pid))
+def bytes_on_disk(folder: Path) -> float:
+    """Written since the start of the machine to the device that `folder` is on, whoever wrote them.
+
+    What `/proc` counts for a process are whole pages and more that it touched, not what was written of them.
+    """
+    device = folder.stat().st_dev
+    try:
+        fields = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat").read_text().split()
+    except OSError:
+        return 0.0
+    return int(fields[6]) * SECTOR
 
 
 def _family(pid: int | None) -> list[int]:

@@ -14,7 +14,7 @@ QUEUE = "bare.create_task"
 
 @asynccontextmanager
 async def connected(app: FastAPI) -> AsyncIterator[None]:
-    async with await aio_pika.connect_robust(os.environ["BROKER_URL"]) as connection:
+    async with await aio_pika.connect(os.environ["BROKER_URL"]) as connection:
         channel = await connection.channel(on_return_raises=True)
         await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
         app.state.exchange = channel.default_exchange

@@ -54,7 +54,7 @@ async def generate(connection: Any, organization: str, kind: str, amount: Decima
 async def main() -> None:
     async with (
         asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=20, max_size=20) as pool,
-        await aio_pika.connect_robust(os.environ["BROKER_URL"]) as connection,
+        await aio_pika.connect(os.environ["BROKER_URL"]) as connection,
     ):
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=AHEAD)

@@ -17,7 +17,7 @@ LEAST, MOST = 0.1, 1000.0
 def chart(rows: Sequence[Comparison]) -> str:
     """One line a row."""
     height = ROW * (len(rows) + 2)
-    ticks = [_tick(times, height) for times in (0.1, 0.25, 0.5, 1, 2, 4, 10, 25, 100, 1000)]
+    ticks = [_tick(times, height) for times in (0.1, 0.3, 1, 2, 4, 10, 30, 100, 1000)]
     bars = [_bar(row, ROW * (number + 1)) for number, row in enumerate(rows)]
     return "\n".join(
         [

@@ -48,10 +48,9 @@ def keep(
     file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     rows = [row for one in kept.values() for row in rows_of(one)]
     sections = [_section(name, one) for name, one in kept.items()]
-    took = sum(one.get("seconds", 0) for one in kept.values())
-    (folder / "results.md").write_text(
-        "\n\n".join([HEAD + "\n".join(map(_line, rows)), TOOK.format(took / 60), *sections])
-    )
+    seconds_each = [one.get("seconds", 0) for one in kept.values()]
+    took = [TOOK.format(sum(seconds_each) / 60)] if all(seconds_each) else []
+    (folder / "results.md").write_text("\n\n".join([HEAD + "\n".join(map(_line, rows)), *took, *sections]))
     (folder / "results.svg").write_text(chart([row for row in rows if row.goal.is_ratio]))
 
 

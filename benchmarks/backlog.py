@@ -18,7 +18,8 @@ from tests.system import eventually
 
 AT_A_TIME = 256
 EVENTS = "bench.events"
-POLL_SECONDS = 0.05
+LOOK_SECONDS, SOONEST, SELDOMMEST = 0.05, 0.005, 0.25
+"""Between two looks, at first and once it is known how fast they are: counting takes the store's time too."""
 START_SECONDS = 60.0
 
 
@@ -111,9 +112,18 @@ async def _at_least(
     number: int, done: Callable[[], Awaitable[int]], workers: Sequence[Process], seconds: float
 ) -> int:
     """How many are done, as soon as they are so many, or that many seconds later."""
-    end = perf_counter() + seconds
-    while (count := await done()) < number and perf_counter() < end:
+    began, before = perf_counter(), await done()
+    end, count = began + seconds, before
+    while count < number and (now := perf_counter()) < end:
         ended = [worker for worker in workers if worker.exit_code is not None]
         assert not ended, f"{ended[0].name} has ended: {ended[0].log.last_lines(5)}"
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(min(_pause(number - count, count - before, now - began), end - now))
+        count = await done()
     return count
+
+
+def _pause(left: int, seen: int, seconds: float) -> float:
+    """Half of what the rest will take: the end is seen soon after it comes, and seldom asked for before."""
+    if not seen:
+        return LOOK_SECONDS
+    return min(max(left * seconds / seen / 2, SOONEST), SELDOMMEST)

@@ -5,8 +5,9 @@ the whole machine for a while slows both. The median of these ratios counts; sma
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 Say = Callable[[str], None]
 Round = Callable[[], Awaitable[float]]
@@ -65,12 +66,13 @@ class Comparison:
 class Found:
     """What a comparison found: its rows, and in Markdown what a reader has to know of them.
 
-    `tables` stand in `docs/performance.md` instead.
+    `tables` stand in `docs/performance.md` instead; `figures` are what that page compares them by.
     """
 
     rows: Sequence[Comparison]
     notes: str
     tables: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def in_turn(sides: Mapping[str, Round], rounds: int, say: Say) -> dict[str, list[float]]:

@@ -57,7 +57,7 @@ def _doors(kept: Kept) -> str:
     """Door to door: what each process took for one command, then and now."""
     states: list[Mapping[str, Any]] = json.loads(DOORS.read_text())
     if "anatomy" in kept:
-        states.append({"state": f"now, {kept['anatomy']['day']}", **_doors_now(kept["anatomy"]["tables"])})
+        states.append({"state": f"now, {kept['anatomy']['day']}", **kept["anatomy"]["figures"]})
     lines = [
         f"| {load} | {one['state']} | {' | '.join(f'{one[load][part]:,}' for part in PARTS)} "
         f"| {one[load]['all'] / one[load]['the monolith']:.2f} × |"
@@ -65,22 +65,6 @@ def _doors(kept: Kept) -> str:
         for one in states
     ]
     return DOOR_HEAD + "\n".join(lines)
-
-
-def _doors_now(tables: str) -> dict[str, dict[str, int]]:
-    """Of the first of the tables: columns of ours and the monolith's by turns, and all of each."""
-    first = tables.partition("\n\n")[0].splitlines()[2:]
-    rows = {name.strip("* "): figures for name, *figures in (line.strip("| ").split("|") for line in first)}
-    numbers = {
-        name: [int(figure.replace(",", "").strip() or 0) for figure in figures]
-        for name, figures in rows.items()
-        if name in PARTS
-    }
-    return {
-        load: {name: of_it[column] for name, of_it in numbers.items()}
-        | {"the monolith": numbers["all"][column + 1]}
-        for load, column in zip(LOADS, (0, 2), strict=True)
-    }
 
 
 def _rows_before() -> list[Comparison]:

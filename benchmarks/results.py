@@ -43,7 +43,7 @@ def keep(
         "versions": dict(versions),
         "rows": [asdict(row) for row in found.rows],
         "notes": found.notes,
-        **({"tables": found.tables} if found.tables else {}),
+        **({"tables": found.tables, "figures": found.figures} if found.tables else {}),
     }
     file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     rows = [row for one in kept.values() for row in rows_of(one)]

@@ -33,17 +33,16 @@ PROGRAMS = [
 ]
 OF_PEERS = {"celery", "dramatiq", "nameko", "psycopg", "psycopg2", "redis", "scipy", "taskiq"}
 """Libraries in environments of their own."""
-DOORS = """\
-| CPU µs | 64 connections | the monolith | 1 connection | the monolith |
-|---|---:|---:|---:|---:|
-| gateway | 10 |  | 1 |  |
-| task_service | 20 |  | 1 |  |
-| the monolith |  | 7 |  | 7 |
-| RabbitMQ | 30 | 1 | 1 |  |
-| PostgreSQL | 40 | 2 | 1 | 1 |
-| Valkey | 5 |  | 1 |  |
-| **all** | 1,105 | 2,210 | 5 | 10 |
-"""
+DOORS = {
+    "64 connections": {
+        **{"gateway": 10, "task_service": 20, "RabbitMQ": 30, "PostgreSQL": 40, "Valkey": 5},
+        **{"all": 1105, "the monolith": 2210},
+    },
+    "1 connection": {
+        **dict.fromkeys(("gateway", "task_service", "RabbitMQ", "PostgreSQL", "Valkey"), 1),
+        **{"all": 5, "the monolith": 10},
+    },
+}
 
 
 def comparison(*, ours: tuple[float, ...], theirs: tuple[float, ...], goal: Goal) -> Comparison:
@@ -180,7 +179,7 @@ def test_the_page_of_performance_keeps_its_prose_and_gets_its_tables(tmp_path: P
     )
     row = Comparison("POST /tasks, 64 connections", "the monolith", "requests/s", Goal(1.25), (30,), (10,))
     missed = comparison(ours=(3,), theirs=(3,), goal=Goal(2))
-    keep("anatomy", Found([row, missed], "of it", DOORS), VERSIONS, tmp_path)
+    keep("anatomy", Found([row, missed], "of it", "| doors |\n", DOORS), VERSIONS, tmp_path)
 
     fill_in(tmp_path, page)
     once = page.read_text()
@@ -191,7 +190,7 @@ def test_the_page_of_performance_keeps_its_prose_and_gets_its_tables(tmp_path: P
     assert all(f"Of {name}:" in once for name in names)
     assert once.endswith("End.\n")
     assert "| 0.49 × (570 to 1,155 requests/s) | 3.00 × (30 to 10 requests/s) | met |" in once
-    assert DOORS in once
+    assert "| doors |\n" in once
     assert "| 10 | 20 | 30 | 40 | 5 | 1,105 | 2,210 | 0.50 × |" in once
     assert once.count("a thing & more") == 1, "what is missed"
 

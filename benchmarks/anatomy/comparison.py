@@ -20,6 +20,7 @@ from benchmarks.tasks.contenders import contender, make_table
 from infra.local.processes import Process
 
 CONNECTIONS = (64, 1)
+SERVERS = ("RabbitMQ", "PostgreSQL", "Valkey")
 SECONDS, FEW_SECONDS, SAMPLED_SECONDS = 4.0, 1.0, 12.0
 NOTES = Path(__file__).with_name("sides.md")
 DOORS = """\
@@ -81,7 +82,7 @@ async def compare(bench: Bench) -> Found:
             rounds = {side.name: side.measuring(bench, connections) for side in (ours, theirs)}
             await in_turn(rounds, bench.rounds, bench.say)
     limits = await find_limits(bench)
-    return Found(limits.rows(), _notes(), _tables(ours, theirs, profile, limits))
+    return Found(limits.rows(), _notes(), _tables(ours, theirs, profile, limits), _figures(ours, theirs))
 
 
 def _notes() -> str:
@@ -95,7 +96,7 @@ def _tables(ours: Side, theirs: Side, profile: Mapping[int, Mapping[str, Shares]
 
 
 def _doors(ours: Side, theirs: Side) -> list[str]:
-    names = (*ours.processes, *theirs.processes, "RabbitMQ", "PostgreSQL", "Valkey")
+    names = (*ours.processes, *theirs.processes, *SERVERS)
     columns = [(side, connections) for connections in CONNECTIONS for side in (ours, theirs)]
     used = {name: [side.cpu_us(connections, name) for side, connections in columns] for name in names}
     used["**all**"] = [sum(of_column) for of_column in zip(*used.values(), strict=True)]
@@ -106,6 +107,17 @@ def _doors(ours: Side, theirs: Side) -> list[str]:
         _line("commands a second", rate),
         _line("ms a command, on the clock", waited),
     ]
+
+
+def _figures(ours: Side, theirs: Side) -> dict[str, dict[str, int]]:
+    """By load and part, and the monolith's in all."""
+    figures = {}
+    for connections in CONNECTIONS:
+        used = {name: round(ours.cpu_us(connections, name)) for name in (*ours.processes, *SERVERS)}
+        monolith = sum(theirs.cpu_us(connections, name) for name in (*theirs.processes, *SERVERS))
+        load_name = f"{connections} connection{'s' if connections > 1 else ''}"
+        figures[load_name] = used | {"all": sum(used.values()), "the monolith": round(monolith)}
+    return figures
 
 
 def _parts(ours: Side, profile: Mapping[int, Mapping[str, Shares]]) -> list[str]:

@@ -43,6 +43,7 @@ class Peer:
     name: str
     queue: str
     arguments: Sequence[str]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -62,6 +63,7 @@ PEERS = (
         "dramatiq",
         queue="default",
         arguments=("dramatiq", "benchmarks.draining.dramatiq_jobs", "--processes=1", "--threads=16"),
+        settings={"dramatiq_queue_prefetch": "256"},
     ),
     Peer(
         "taskiq",
@@ -104,7 +106,7 @@ async def _side(bench: Bench, peer: Peer) -> Side:
     settings = {
         "BROKER_URL": bench.system.broker_url("operator"),
         "DATABASE_URL": bench.system.database_url("task_service"),
-        "dramatiq_queue_prefetch": "256",
+        **peer.settings,
     }
     client = program(f"client-of-{peer.name}", [python, "-m", peer.module], settings, bench.folder)
     identity = (await outcome_of(client, SECONDS))["id"]

@@ -213,7 +213,7 @@ def test_tests_on_a_given_server_leave_nothing_there_and_touch_nothing_else(serv
 
         assert "theirs" in client.list_database_names()
         assert not any(name.startswith("conveyor_test_") for name in client.list_database_names())
-    assert given.kind == f"{server.kind} of MONGODB_URL"
+    assert given.kind == f"{server.kind.replace('mongod', 'MongoDB')} of MONGODB_URL"
 
 
 def test_a_given_server_that_does_not_answer_is_refused_without_its_password() -> None:

@@ -112,7 +112,7 @@ class RequestClient:
         `conversation`: the correlation id of this question alone, also when it is sent again.
         """
         ids = message_id or uuid4().hex, conversation or uuid4().hex
-        until = asyncio.get_running_loop().time() + (wait or CONFIRM_SECONDS)
+        until = self.publisher.loop.time() + (wait or CONFIRM_SECONDS)
         question = _Question(request, queue or request.queue, actor, wait, until, *ids, traceparent)
         try:
             message = await self._persist(question)
@@ -143,8 +143,7 @@ class RequestClient:
             self._await_no_more(name)
 
     def _await(self, correlation_id: str) -> "asyncio.Future[Incoming]":
-        answered: asyncio.Future[Incoming] = self.publisher.loop.create_future()
-        self.awaited[correlation_id] = answered
+        answered = self.awaited[correlation_id] = self.publisher.loop.create_future()
         return answered
 
     def _await_no_more(self, correlation_id: str) -> None:
@@ -180,7 +179,7 @@ class RequestClient:
             raise BrokerAway("answers could not be heard")
         answered = self._await(question.conversation)
         timer = answered.get_loop().call_at(question.until, _fail, answered, TimeoutError())
-        how: Any = {"mandatory": True, "waiting": answered, "hurried": True}
+        how: Any = {"mandatory": True, "waiting": answered, "hurried": True, "alone": len(self.awaited) == 1}
         try:
             body = question.request.to_json()
             message = "", question.queue, body, self._properties(question)

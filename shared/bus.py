@@ -1,8 +1,8 @@
 """Publishing that is confirmed.
 
 Everything published in one turn of the event loop leaves in ONE write on one channel: a write a message
-costs a fifth of a busy process, here and in the broker. A publish ends in one of three ways: confirmed;
-`Unroutable` (mandatory, and no queue to take it); `Unconfirmed` (nobody knows, so repeat it with its id).
+costs a fifth of a busy process. What is `alone` waits for no others. A publish ends in one of three ways:
+confirmed; `Unroutable` (mandatory, and no queue to take it); `Unconfirmed` (nobody knows: repeat it).
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Publisher:
         self.channel: Channel | None = None
         self.unconfirming: Channel | None = None
         self.pending: list[_Outgoing] = []
-        self.answers: list[tuple[str, bytes, Properties]] = []
+        self.answers: list[bytes] = []
         self.unconfirmed: dict[int, _Outgoing] = {}
         self.mandatory: dict[str, _Outgoing] = {}
         self.tag = 0
@@ -128,21 +128,30 @@ class Publisher:
         mandatory: bool,
         waiting: "asyncio.Future[Any] | None" = None,
         hurried: bool = False,
+        alone: bool = False,
     ) -> None:
         """As `publish`, for those who wait for something else: `ended` is called with None or the error.
 
         Once `waiting` is done, what was not sent yet is not sent any more. Under an alarm only the `hurried`
         is given up where it has left: all else is confirmed when that is over, and need not be sent again.
         """
-        self._submit(_Outgoing(exchange, routing_key, body, properties, mandatory, ended, waiting, hurried))
+        message = exchange, routing_key, body, properties
+        self._submit(_Outgoing(*message, mandatory, ended, waiting, hurried), alone=alone)
 
-    def answer(self, queue: str, body: bytes, properties: Properties) -> None:
+    def answer(self, queue: str, body: bytes, properties: Properties, *, alone: bool) -> None:
         """Send to who asked, unconfirmed: whoever misses an answer asks again."""
-        if self.connected and not self.is_full:
-            self._note_pending()
-            self.answers.append((queue, body, properties))
+        channel = self.unconfirming
+        if channel is None or not self.connected or self.is_full:
+            return
+        number, most = channel.number, channel.connection.frame_max
+        try:
+            self.answers.append(published(number, "", queue, body, properties, most, mandatory=False))
+        except Unsendable as error:
+            log.warning("an answer cannot be sent", extra={"fields": {"reason": str(error)}})
+        else:
+            self._note_pending(alone)
 
-    def _submit(self, outgoing: _Outgoing) -> None:
+    def _submit(self, outgoing: _Outgoing, *, alone: bool = False) -> None:
         if not self.connected:
             outgoing.ended(BrokerAway("no connection to the broker"))
             return
@@ -154,11 +163,16 @@ class Publisher:
             if earlier is not outgoing:  # a returned message is known by its id alone: one at a time
                 earlier.behind = [*(earlier.behind or ()), outgoing]
                 return
-        self._note_pending()
         self.pending.append(outgoing)
+        self._note_pending(alone)
 
-    def _note_pending(self) -> None:
-        if not self.pending and not self.answers and self.flushing is None:
+    def _note_pending(self, alone: bool) -> None:
+        """A turn of the loop begins with asking the kernel what else there is."""
+        if self.flushing:
+            return
+        if alone:
+            self._flush()
+        elif len(self.pending) + len(self.answers) == 1:
             self.loop.call_soon(self._flush)
 
     async def drained(self) -> None:
@@ -232,8 +246,8 @@ class Publisher:
     def _write(self, channel: Channel) -> None:
         """Encode what is pending. Only what can be encoded takes a tag: the broker counts what it gets."""
         number, most, now = channel.number, channel.connection.frame_max, self.loop.time()
-        parts = self._encoded_answers(most)
-        outgoing_now, self.pending = self.pending, []
+        outgoing_now, parts = self.pending, self.answers
+        self.pending, self.answers = [], []
         for one in outgoing_now:
             if one.waiting and one.waiting.done():
                 self._end(one, BrokerAway("whoever asked has left before it was sent"))
@@ -251,19 +265,6 @@ class Publisher:
         channel.connection.write(b"".join(parts))
         if self.expiring is None and self.unconfirmed:
             self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire)
-
-    def _encoded_answers(self, most: int) -> list[bytes]:
-        assert self.unconfirming
-        parts = []
-        answers, self.answers = self.answers, []
-        for queue, body, properties in answers:
-            try:
-                parts.append(
-                    published(self.unconfirming.number, "", queue, body, properties, most, mandatory=False)
-                )
-            except Unsendable as error:
-                log.warning("an answer cannot be sent", extra={"fields": {"reason": str(error)}})
-        return parts
 
     def _confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
         for one in list(takewhile(tag.__ge__, self.unconfirmed)) if multiple else (tag,):

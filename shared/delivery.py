@@ -77,11 +77,6 @@ class Delivery:
         return str(self.raw.headers.get("traceparent", "")).replace("\x00", "")[:55]
 
     @property
-    def is_raw(self) -> bool:
-        """What is in its envelope is about another time, and not for us."""
-        return self.handler.is_raw
-
-    @property
     def name(self) -> str:
         return self.handler.message.__name__
 
@@ -137,13 +132,13 @@ class Delivery:
         return bool(self.channel.is_closed)
 
     def older_than(self, age: timedelta, now: datetime) -> bool:
-        sent = None if self.is_raw else self.raw.timestamp
+        sent = None if self.handler.is_raw else self.raw.timestamp  # its envelope is about another time
         return sent is not None and now - sent.replace(tzinfo=UTC) > age
 
     def read(self) -> None:
         """Make the model of the body, whatever the content type says; `Invalid` names what does not fit."""
         form = self.handler.message
-        if self.is_raw:
+        if self.handler.is_raw:
             assert issubclass(form, Raw)
             properties = {name: getattr(self.raw, name) for name in ENVELOPE}
             headers = dict(self.raw.headers)
@@ -200,7 +195,7 @@ def received(raw: Incoming, handler: Handler, queue: str, own_user: str) -> Deli
         attempt=attempt if isinstance(attempt, int) else 1,
         errors=[str(error) for error in _list(headers.get("errors"))],
         traceback=str(headers.get("traceback", "")),
-        fingerprint=hashlib.blake2b(raw.body, digest_size=16).digest(),
+        fingerprint=b"" if handler.is_query else hashlib.blake2b(raw.body, digest_size=16).digest(),
     )
 
 
@@ -242,9 +237,13 @@ def send_answer(
     *,
     versions: str = "{}",
     repeated: bool = False,
+    alone: bool = False,
 ) -> None:
-    """Answer whoever asked, if somebody did. Who misses an answer asks again with the same id."""
-    if not delivery.raw.reply_to or delivery.is_raw:
+    """Answer whoever asked, if somebody did. Who misses an answer asks again with the same id.
+
+    `alone`: no other is about to follow.
+    """
+    if not delivery.raw.reply_to or delivery.handler.is_raw:
         return
     headers: Table = {"repeated": True} if repeated else {}
     if versions != "{}":
@@ -261,4 +260,4 @@ def send_answer(
         timestamp=datetime.now(UTC),
         headers=headers,
     )
-    publisher.answer(delivery.raw.reply_to, body, properties)
+    publisher.answer(delivery.raw.reply_to, body, properties, alone=alone)

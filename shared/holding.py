@@ -23,12 +23,12 @@ class Held(Generic[T]):
         self.patient = patient
         self._leave = leave
         self._first = self._last = 0.0
+        self._loop = asyncio.get_running_loop()  # looked up once, since that asks the kernel
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, things: Sequence[T], *, at_once: bool = False) -> None:
         """Hold them with the others; `at_once`: nothing is held any longer."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._loop.time()
         if not self.things:
             self._first = now
         if things:
@@ -47,12 +47,11 @@ class Held(Generic[T]):
 
     def _look(self) -> None:
         """Whether it is time by now: setting a timer anew with each thing would cost more than looking."""
-        loop = asyncio.get_running_loop()
         until = self._first + LATEST_SECONDS
         if not self.patient:
             until = min(self._last + QUIET_SECONDS, until)
         self._timer = None
-        if loop.time() > until - CLOCK_SECONDS:
+        if self._loop.time() > until - CLOCK_SECONDS:
             self.leave()
         elif self.things:
-            self._timer = loop.call_at(until, self._look)
+            self._timer = self._loop.call_at(until, self._look)

@@ -60,7 +60,7 @@ class Leaving:
             outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
             repeated = fits and delivery not in batch.first
             if delivery.raw.reply_to:
-                self._answer(delivery, outcome, repeated=repeated)
+                self._answer(delivery, outcome, repeated=repeated, alone=len(batch.deliveries) == 1)
             ended.append((delivery, outcome, repeated))
         if not hurried:
             await asyncio.sleep(0)  # in which they are sent
@@ -82,12 +82,12 @@ class Leaving:
         BATCH_SIZE.observe(len(batch.deliveries))
         tell()
 
-    def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool) -> None:
+    def _answer(self, delivery: Delivery, outcome: Outcome, **how: bool) -> None:
         kind = "Refusal"
         if outcome.ending == "done":
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
         publisher, versions = self.recovery.publisher, outcome.versions
-        send_answer(publisher, delivery, kind, outcome.answer, versions=versions, repeated=repeated)
+        send_answer(publisher, delivery, kind, outcome.answer, versions=versions, **how)
 
 
 @cache

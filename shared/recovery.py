@@ -88,7 +88,7 @@ class Recovery:
         seconds = self.delays[delivery.attempt - 1] if delivery.attempt <= len(self.delays) else None
         fields = {"attempt": delivery.attempt, "reason": note, "again_in_seconds": seconds}
         log.error("broke", extra={"fields": delivery.identity | fields}, exc_info=error)
-        if delivery.is_raw:
+        if delivery.handler.is_raw:
             return  # not acknowledged, it stays in its queue and comes again with the next connection
         delivery.errors.append(note)
         trace = redacted_text("".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:])

@@ -121,7 +121,7 @@ class Service:
                 await self._drain()
             finally:
                 self.outbox.leave_now()
-                self.unsettled.leave_now()
+                self.unsettled.held.leave()
                 await end(working, *background)
                 await self.preparing.close()
                 await self.journal.close()

@@ -26,7 +26,7 @@ class Starts:
 
     async def is_deadly(self, delivery: Delivery) -> bool:
         """Note that what was delivered again begins to run; whether its process dies of it each time."""
-        if not delivery.raw.redelivered or delivery.started or delivery.is_raw:
+        if not delivery.raw.redelivered or delivery.started or delivery.handler.is_raw:
             return False
         delivery.started = True
         start = await self.count(delivery, by=1)

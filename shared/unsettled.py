@@ -41,10 +41,6 @@ class Unsettled:
         """Have them acknowledged, soon and with others. What cannot be acknowledged comes again."""
         self.held.add(deliveries, at_once=at_once or any(map(_cannot_wait, deliveries)))
 
-    def leave_now(self) -> None:
-        """Acknowledge what is settled, if anything."""
-        self.held.leave()
-
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """In as few frames as is right."""
         by_channel: dict[Channel, list[int]] = defaultdict(list)

@@ -168,7 +168,7 @@ async def test_the_next_batch_is_worked_out_while_one_is_written(journal: Journa
     await hand.settled()
     hand.wait(hand.looking)
     await hand.settled()
-    hand.unsettled.leave_now()
+    hand.unsettled.held.leave()
     assert (hand.marks, hand.channel.acknowledged) == ([2 * BATCH], 2 * BATCH + 1)
     assert hand.sent_at_once == [True, False, False], (
         "no events are held beside a batch that may end the process"

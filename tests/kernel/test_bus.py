@@ -145,6 +145,48 @@ async def test_what_cannot_be_encoded_fails_alone_and_costs_no_confirmation(
     await publisher.probe()
 
 
+async def test_what_is_alone_is_written_at_once_behind_what_waits(
+    system: System, publisher: Publisher, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[Exception | None] = []
+    writes: list[bytes] = []
+    write = Connection.write
+
+    def noted(connection: Connection, frames: bytes) -> None:
+        writes.append(frames)
+        write(connection, frames)
+
+    monkeypatch.setattr(Connection, "write", noted)
+    publisher.send("", queue, b"first", properties(), ends.append, mandatory=True)
+    publisher.send("", queue, b"second", properties(), ends.append, mandatory=True, alone=True)
+
+    (written,) = writes
+    assert 0 < written.index(b"first") < written.index(b"second")
+    publisher.answer(queue, b"third", properties(), alone=True)
+    assert b"third" in writes[-1]
+    await publisher.probe()
+    assert ends == [None, None]
+    assert await depth(system, queue) == 3
+
+
+async def test_what_is_alone_waits_with_the_others_while_there_is_no_room(
+    publisher: Publisher, queue: str
+) -> None:
+    ends: list[Exception | None] = []
+    connection = publisher.link.connection
+    assert connection is not None
+    connection.pause_writing()
+    flushing = set()
+    for _ in range(2):
+        publisher.send("", queue, b"x", properties(), ends.append, mandatory=True, alone=True)
+        flushing.add(publisher.flushing)
+    assert (len(publisher.pending), len(flushing)) == (2, 1)
+
+    connection.resume_writing()
+    await publisher.probe()
+    assert ends == [None, None]
+
+
 async def test_what_was_not_sent_since_its_asker_had_left_is_not_called_confirmed(
     system: System, publisher: Publisher, queue: str
 ) -> None:

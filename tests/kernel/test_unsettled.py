@@ -139,7 +139,7 @@ async def test_what_was_settled_on_a_channel_that_has_gone_is_forgotten(consumer
 
     consumer.unsettled.settle(consumer.deliveries)
     again = await consumer.comes_again()
-    consumer.unsettled.leave_now()
+    consumer.unsettled.held.leave()
 
     assert len(again) == 2
     assert consumer.unsettled.held.things == []

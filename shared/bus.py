@@ -134,6 +134,7 @@ class Publisher:
 
         Once `waiting` is done, what was not sent yet is not sent any more. Under an alarm only the `hurried`
         is given up where it has left: all else is confirmed when that is over, and need not be sent again.
+        `alone`: no other is about to follow, so it leaves now.
         """
         message = exchange, routing_key, body, properties
         self._submit(_Outgoing(*message, mandatory, ended, waiting, hurried), alone=alone)
@@ -167,9 +168,7 @@ class Publisher:
         self._note_pending(alone)
 
     def _note_pending(self, alone: bool) -> None:
-        """A turn of the loop begins with asking the kernel what else there is."""
-        if self.flushing:
-            return
+        """Have it written in the next turn of the loop, which begins with asking the kernel; or now."""
         if alone:
             self._flush()
         elif len(self.pending) + len(self.answers) == 1:
@@ -219,7 +218,7 @@ class Publisher:
 
     def _flush(self) -> None:
         channel = self.channel
-        if channel is None or not (self.pending or self.answers):
+        if channel is None or self.flushing or not (self.pending or self.answers):
             return  # _lost has failed what was pending
         if channel.connection.room.is_set():
             self._write(channel)
@@ -248,21 +247,22 @@ class Publisher:
         number, most, now = channel.number, channel.connection.frame_max, self.loop.time()
         outgoing_now, parts = self.pending, self.answers
         self.pending, self.answers = [], []
+        failed: list[tuple[_Outgoing, Exception]] = []
         for one in outgoing_now:
-            if one.waiting and one.waiting.done():
-                self._end(one, BrokerAway("whoever asked has left before it was sent"))
-                continue
             try:
+                if one.waiting and one.waiting.done():
+                    raise BrokerAway("whoever asked has left before it was sent")
                 message = one.exchange, one.routing_key, one.body, one.properties
-                frames = published(number, *message, most, mandatory=one.mandatory)
-            except Unsendable as error:
-                self._end(one, error)
+                parts.append(published(number, *message, most, mandatory=one.mandatory))
+            except (BrokerAway, Unsendable) as error:
+                failed.append((one, error))
                 continue
             self.tag += 1
             self.unconfirmed[self.tag] = one
             one.sent_at = now
-            parts.append(frames)
         channel.connection.write(b"".join(parts))
+        for one, why in failed:  # who hears of it may send something
+            self._end(one, why)
         if self.expiring is None and self.unconfirmed:
             self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire)
 

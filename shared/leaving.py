@@ -49,6 +49,7 @@ class Leaving:
         `hurried`: answers, lines and events in one turn, since another batch is at work beside it, which may
         end the process.
         """
+        alone = len(batch.deliveries) == 1 and not hurried
         ended: list[tuple[Delivery, Outcome, bool]] = []
         too_old = []
         for delivery in batch.deliveries:
@@ -60,7 +61,7 @@ class Leaving:
             outcome = outcome if fits else Outcome("refused", REUSED.to_json(), delivery.fingerprint)
             repeated = fits and delivery not in batch.first
             if delivery.raw.reply_to:
-                self._answer(delivery, outcome, repeated=repeated, alone=len(batch.deliveries) == 1)
+                self._answer(delivery, outcome, repeated=repeated, alone=alone)
             ended.append((delivery, outcome, repeated))
         if not hurried:
             await asyncio.sleep(0)  # in which they are sent

@@ -13,14 +13,17 @@ import pytest
 from aio_pika import Message
 
 from benchmarks.__main__ import COMPARISONS, compare_by
+from benchmarks.anatomy.comparison import CONNECTIONS, Side, door_figures
 from benchmarks.anatomy.parts import OTHER, PARTS, SERVER, part_of, shares
 from benchmarks.bench import prepared
 from benchmarks.comparing import Comparison, Found, Goal, in_turn
 from benchmarks.draining.sides import copy_of
 from benchmarks.environments import LOCKS, versions_of
+from benchmarks.footprint.sides import Costs
 from benchmarks.footprint.usage import memory_mb
 from benchmarks.load import load
-from benchmarks.performance import fill_in
+from benchmarks.performance import LOADS, fill_in
+from benchmarks.performance import PARTS as PARTS_OF_DOORS
 from benchmarks.results import HERE, keep
 from benchmarks.versions import versions
 from infra.local.servers import Servers
@@ -193,6 +196,20 @@ def test_the_page_of_performance_keeps_its_prose_and_gets_its_tables(tmp_path: P
     assert "| doors |\n" in once
     assert "| 10 | 20 | 30 | 40 | 5 | 1,105 | 2,210 | 0.50 × |" in once
     assert once.count("a thing & more") == 1, "what is missed"
+
+
+def test_what_anatomy_found_door_to_door_is_what_the_page_asks_for() -> None:
+    costs = dict.fromkeys(("gateway", "task_service", "RabbitMQ", "PostgreSQL", "Valkey"), 0.0014)
+    ours = Side("ours", "", {"gateway": None, "task_service": None})  # type: ignore[dict-item]
+    theirs = Side("theirs", "", {"the monolith": None})  # type: ignore[dict-item]
+    for side, used in ((ours, costs), (theirs, {"the monolith": 0.003, "PostgreSQL": 0.001})):
+        side.costs.update({connections: [Costs(1.0, used, 0.0)] for connections in CONNECTIONS})
+
+    found = door_figures(ours, theirs)
+
+    assert list(found) == list(LOADS)
+    assert list(found["1 connection"].values()) == [1, 1, 1, 1, 1, 7, 4], "rounded after they are added"
+    assert set(found["64 connections"]) == set(PARTS_OF_DOORS)
 
 
 def test_versions_are_those_of_what_runs(servers: Servers) -> None:

@@ -82,7 +82,7 @@ async def compare(bench: Bench) -> Found:
             rounds = {side.name: side.measuring(bench, connections) for side in (ours, theirs)}
             await in_turn(rounds, bench.rounds, bench.say)
     limits = await find_limits(bench)
-    return Found(limits.rows(), _notes(), _tables(ours, theirs, profile, limits), _figures(ours, theirs))
+    return Found(limits.rows(), _notes(), _tables(ours, theirs, profile, limits), door_figures(ours, theirs))
 
 
 def _notes() -> str:
@@ -109,14 +109,15 @@ def _doors(ours: Side, theirs: Side) -> list[str]:
     ]
 
 
-def _figures(ours: Side, theirs: Side) -> dict[str, dict[str, int]]:
+def door_figures(ours: Side, theirs: Side) -> dict[str, dict[str, int]]:
     """By load and part, and the monolith's in all."""
     figures = {}
     for connections in CONNECTIONS:
-        used = {name: round(ours.cpu_us(connections, name)) for name in (*ours.processes, *SERVERS)}
-        monolith = sum(theirs.cpu_us(connections, name) for name in (*theirs.processes, *SERVERS))
-        load_name = f"{connections} connection{'s' if connections > 1 else ''}"
-        figures[load_name] = used | {"all": sum(used.values()), "the monolith": round(monolith)}
+        used = {name: ours.cpu_us(connections, name) for name in (*ours.processes, *SERVERS)}
+        used["all"] = sum(used.values())
+        used["the monolith"] = sum(theirs.cpu_us(connections, name) for name in (*theirs.processes, *SERVERS))
+        of_load = f"{connections} connection{'s' if connections > 1 else ''}"
+        figures[of_load] = {name: round(us) for name, us in used.items()}
     return figures
 
 

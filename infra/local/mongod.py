@@ -1,6 +1,6 @@
 """MongoDB's own server, where the person has it on the PATH, as a replica set of one (5.0 or newer).
 
-Written from MongoDB's documentation; tests here run it on a stand-in program only, never on a real mongod.
+Tests here run it on a stand-in program; on which mongod all tests have run stands in docs/promises.md.
 """
 
 import os

@@ -177,14 +177,30 @@ async def test_what_is_alone_waits_with_the_others_while_there_is_no_room(
     assert connection is not None
     connection.pause_writing()
     flushing = set()
-    for _ in range(2):
-        publisher.send("", queue, b"x", properties(), ends.append, mandatory=True, alone=True)
+    for alone in (False, True, True):
+        publisher.send("", queue, b"x", properties(), ends.append, mandatory=True, alone=alone)
         flushing.add(publisher.flushing)
-    assert (len(publisher.pending), len(flushing)) == (2, 1)
+    await asyncio.sleep(0)  # in which the first would have been written
+    assert (len(publisher.pending), flushing) == (3, {None, publisher.flushing})
 
     connection.resume_writing()
     await publisher.probe()
-    assert ends == [None, None]
+    assert ends == [None, None, None]
+
+
+async def test_who_hears_that_a_message_cannot_be_sent_may_send_another_at_once(
+    publisher: Publisher, queue: str
+) -> None:
+    ends: list[Exception | None] = []
+    unsendable = Properties(message_id="x", headers={"x": object()})
+
+    def instead(_: Exception | None) -> None:
+        publisher.send("", queue, b"x", properties(), ends.append, mandatory=True, alone=True)
+
+    publisher.send("", queue, b"x", unsendable, instead, mandatory=False)
+    await publisher.publish("", queue, b"x", properties(), mandatory=True)
+    await publisher.probe()
+    assert ends == [None]
 
 
 async def test_what_was_not_sent_since_its_asker_had_left_is_not_called_confirmed(

@@ -159,7 +159,9 @@ async def test_an_event_is_kept_until_it_is_cleared_and_relayed_once_in_a_while(
     async def nothing_left() -> bool:
         return await journal.backlog() == (0, 0.0)
 
-    await eventually(nothing_left, "what is cleared is no backlog")  # once a majority of MongoDB's has it
+    if isinstance(journal, MongoJournal):  # which reads what a majority has, and does not wait for that
+        await eventually(nothing_left, "what is cleared is no backlog")
+    assert await journal.backlog() == (0, 0.0)
 
 
 async def test_old_inbox_rows_are_forgotten(journal: Journal) -> None:

@@ -45,6 +45,20 @@ async def queue(system: System) -> AsyncIterator[str]:
     yield name
 
 
+@pytest.fixture
+def written(queue: str, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is written to connections from here on, a write each."""
+    writes: list[bytes] = []
+    write = Connection.write
+
+    def noted(connection: Connection, frames: bytes) -> None:
+        writes.append(frames)
+        write(connection, frames)
+
+    monkeypatch.setattr(Connection, "write", noted)
+    return writes
+
+
 async def depth(system: System, queue: str) -> int:
     connection = await aiormq.connect(system.broker_url("operator"))
     declared = await (await connection.channel()).queue_declare(queue, passive=True)
@@ -146,24 +160,16 @@ async def test_what_cannot_be_encoded_fails_alone_and_costs_no_confirmation(
 
 
 async def test_what_is_alone_is_written_at_once_behind_what_waits(
-    system: System, publisher: Publisher, queue: str, monkeypatch: pytest.MonkeyPatch
+    system: System, publisher: Publisher, queue: str, written: list[bytes]
 ) -> None:
     ends: list[Exception | None] = []
-    writes: list[bytes] = []
-    write = Connection.write
-
-    def noted(connection: Connection, frames: bytes) -> None:
-        writes.append(frames)
-        write(connection, frames)
-
-    monkeypatch.setattr(Connection, "write", noted)
     publisher.send("", queue, b"first", properties(), ends.append, mandatory=True)
     publisher.send("", queue, b"second", properties(), ends.append, mandatory=True, alone=True)
 
-    (written,) = writes
-    assert 0 < written.index(b"first") < written.index(b"second")
+    (together,) = written
+    assert 0 < together.index(b"first") < together.index(b"second")
     publisher.answer(queue, b"third", properties(), alone=True)
-    assert b"third" in writes[-1]
+    assert b"third" in written[-1]
     await publisher.probe()
     assert ends == [None, None]
     assert await depth(system, queue) == 3
@@ -188,19 +194,22 @@ async def test_what_is_alone_waits_with_the_others_while_there_is_no_room(
     assert ends == [None, None, None]
 
 
-async def test_who_hears_that_a_message_cannot_be_sent_may_send_another_at_once(
-    publisher: Publisher, queue: str
+async def test_what_is_sent_by_who_hears_of_a_failure_goes_behind_what_was_sent_before(
+    publisher: Publisher, queue: str, written: list[bytes]
 ) -> None:
+    """The broker numbers what it confirms in the order in which it reads."""
     ends: list[Exception | None] = []
     unsendable = Properties(message_id="x", headers={"x": object()})
 
     def instead(_: Exception | None) -> None:
-        publisher.send("", queue, b"x", properties(), ends.append, mandatory=True, alone=True)
+        publisher.send("", queue, b"instead", properties(), ends.append, mandatory=True, alone=True)
 
+    before = publisher.publish("", queue, b"before", properties(), mandatory=True)
     publisher.send("", queue, b"x", unsendable, instead, mandatory=False)
-    await publisher.publish("", queue, b"x", properties(), mandatory=True)
+    await before
     await publisher.probe()
     assert ends == [None]
+    assert 0 < b"".join(written).index(b"before") < b"".join(written).index(b"instead")
 
 
 async def test_what_was_not_sent_since_its_asker_had_left_is_not_called_confirmed(

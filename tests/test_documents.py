@@ -19,7 +19,8 @@ def on_mongodb(servers: Servers, folder: Path) -> System:
 
 
 async def write(system: System, **document: Any) -> None:
-    async with AsyncMongoClient[dict[str, Any]](system.database_url("tests.toy_service")) as client:
+    url = system.database_url("tests.toy_service")
+    async with AsyncMongoClient[dict[str, Any]](url, w="majority", journal=True) as client:
         await client.get_default_database().note.insert_one(document)
 
 

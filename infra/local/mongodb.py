@@ -154,8 +154,11 @@ class MongoDB:
 
 
 def _set_user(client: Client, database: str, user: str, password: str, roles: list[dict[str, str]]) -> None:
+    """Until it is on the disk: who is killed a moment later would not know its users any more."""
     known = client[database].command("usersInfo", user)["users"]
-    client[database].command("updateUser" if known else "createUser", user, pwd=password, roles=roles)
+    kept = {"w": "majority", "j": True}
+    change = "updateUser" if known else "createUser"
+    client[database].command(change, user, pwd=password, roles=roles, writeConcern=kept)
 
 
 def find_program() -> Mongod | SecantusDB | None:

@@ -170,9 +170,12 @@ async def test_what_is_alone_is_written_at_once_behind_what_waits(
     assert 0 < together.index(b"first") < together.index(b"second")
     publisher.answer(queue, b"third", properties(), alone=True)
     assert b"third" in written[-1]
-    await publisher.probe()
-    assert ends == [None, None]
-    assert await depth(system, queue) == 3
+    await eventually(_async(lambda: ends == [None, None]), "both are confirmed")
+
+    async def all_there() -> bool:
+        return await depth(system, queue) == 3
+
+    await eventually(all_there, "the answer is there too")
 
 
 async def test_what_is_alone_waits_with_the_others_while_there_is_no_room(
@@ -190,8 +193,7 @@ async def test_what_is_alone_waits_with_the_others_while_there_is_no_room(
     assert (len(publisher.pending), flushing) == (3, {None, publisher.flushing})
 
     connection.resume_writing()
-    await publisher.probe()
-    assert ends == [None, None, None]
+    await eventually(_async(lambda: ends == [None, None, None]), "all are confirmed")
 
 
 async def test_what_is_sent_by_who_hears_of_a_failure_goes_behind_what_was_sent_before(
@@ -207,8 +209,7 @@ async def test_what_is_sent_by_who_hears_of_a_failure_goes_behind_what_was_sent_
     before = publisher.publish("", queue, b"before", properties(), mandatory=True)
     publisher.send("", queue, b"x", unsendable, instead, mandatory=False)
     await before
-    await publisher.probe()
-    assert ends == [None]
+    await eventually(_async(lambda: ends == [None]), "it is confirmed")
     assert 0 < b"".join(written).index(b"before") < b"".join(written).index(b"instead")
 
 

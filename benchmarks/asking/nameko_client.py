@@ -1,13 +1,20 @@
-"""Asks by Nameko's own client for programs that are no service, with `call_async` for several in flight."""
+"""Asks by Nameko's own client for programs that are no service, with `call_async` for several in flight.
+
+Transient and confirmed, as ours; by itself it would publish persistent messages.
+"""
 
 import os
 from collections import deque
 from time import perf_counter
 from typing import Any
 
+from nameko.amqp.publish import Publisher
+from nameko.constants import NON_PERSISTENT
 from nameko.standalone.rpc import ClusterRpcProxy
 
 from benchmarks.asking.clock import WARM_UP_SECONDS, arguments, say
+
+Publisher.delivery_mode = NON_PERSISTENT
 
 
 def asked(get_task: Any, task: str, seconds: float, in_flight: int) -> list[float]:

@@ -1,15 +1,21 @@
-"""Answers by Nameko's RPC, psycopg2 made cooperative by psycogreen."""
+"""Answers by Nameko's RPC, psycopg2 made cooperative by psycogreen.
+
+Transient and unconfirmed, as ours; by itself its answers would be persistent, and their confirmation awaited.
+"""
 
 import os
 from typing import Any
 
 import psycopg2
 from eventlet.pools import Pool
+from nameko.amqp.publish import Publisher
+from nameko.constants import NON_PERSISTENT
 from nameko.rpc import rpc
 from psycogreen.eventlet import patch_psycopg
 from psycopg2.extras import RealDictCursor
 
 patch_psycopg()
+Publisher.delivery_mode, Publisher.use_confirms = NON_PERSISTENT, False
 PRIORITIES = ("low", "normal", "high", "urgent")
 GET = "SELECT * FROM tasks WHERE id = %s"
 

@@ -2,7 +2,7 @@
 
 Everything published in one turn of the event loop leaves in ONE write on one channel: a write a message
 costs a fifth of a busy process. What is `alone` waits for no others. A publish ends in one of three ways:
-confirmed; `Unroutable` (mandatory, and no queue to take it); `Unconfirmed` (nobody knows: repeat it).
+confirmed; `Unroutable` (mandatory, no queue takes it); `Unconfirmed` (nobody knows: repeat it with its id).
 """
 
 import asyncio

@@ -83,12 +83,12 @@ class Leaving:
         BATCH_SIZE.observe(len(batch.deliveries))
         tell()
 
-    def _answer(self, delivery: Delivery, outcome: Outcome, **how: bool) -> None:
+    def _answer(self, delivery: Delivery, outcome: Outcome, *, repeated: bool, alone: bool) -> None:
         kind = "Refusal"
         if outcome.ending == "done":
             kind = getattr(delivery.handler.message, "answer", type(None)).__name__
-        publisher, versions = self.recovery.publisher, outcome.versions
-        send_answer(publisher, delivery, kind, outcome.answer, versions=versions, **how)
+        bus, versions = self.recovery.publisher, outcome.versions
+        send_answer(bus, delivery, kind, outcome.answer, versions=versions, repeated=repeated, alone=alone)
 
 
 @cache

@@ -34,7 +34,7 @@ class Queries:
         self.free: list[asyncio.Future[None]] = []
 
     def add(self, delivery: Delivery) -> None:
-        """`asyncio.Queue` would do as well, at four times the cost."""
+        """Hand it to who is free, if somebody is; an `asyncio.Queue` would do the same, but takes longer."""
         self.waiting.append(delivery)
         if self.free and not (free := self.free.pop()).done():
             free.set_result(None)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,28 @@ from text_worker.settings import TextSettings
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
+
+
+class Lately:
+    """People of whom something was found `seconds` ago at most. This process alone knows, and may forget."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self.found: dict[str, float] = {}
+
+    def has(self, person: str) -> bool:
+        return monotonic() - self.found.get(person, -self.seconds) < self.seconds
+
+    def add(self, person: str) -> None:
+        long_ago = [one for one in self.found if not self.has(one)]
+        for one in [*long_ago, person]:
+            self.found.pop(one, None)
+        self.found[person] = monotonic()
+
+
+FOUND_FULL = Lately(1.0)
+"""Whose first lane was full. Who hands in many would else have each batch of each worker wait for a turn, to
+give the few places away that have come free since."""
 
 
 class TextStore:
@@ -128,13 +151,17 @@ class TextStore:
 
         Whose batch takes places there writes the person's turn: of two that counted without each other one
         conflicts, before it has worked anything out, and counts again. The jobs themselves are all that is
-        counted, so nothing can drift.
+        counted, so nothing can drift. Who was found to have as many is not looked at again for a second.
         """
+        if FOUND_FULL.has(person):
+            return "bulk"
         under_way = self.transaction.memory
         if person not in under_way:
             filter_ = {"place_of": person, "status": {"$in": sorted(UNDER_WAY)}}
             under_way[person] = await self.transaction.count("jobs", filter_)
-            if under_way[person] < most:
+            if under_way[person] >= most:
+                FOUND_FULL.add(person)
+            else:
                 turn = UpdateOne({"_id": person}, {"$inc": {"taken": 1}}, upsert=True)
                 self.transaction.write("turns", turn)
                 await self.transaction.flush()

@@ -15,9 +15,9 @@ from shared.journal_mongo import MongoJournal
 from shared.journal_mongo_transaction import MongoTransaction
 from shared.messages import Command
 from tests.running import Running
-from text_worker import handlers
+from text_worker import handlers, store
 from text_worker.domain import jobs
-from text_worker.store import TextStore
+from text_worker.store import Lately, TextStore
 
 MOST = 5
 
@@ -25,6 +25,12 @@ MOST = 5
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "FIRST_LANE", MOST)
+    monkeypatch.setattr(store, "FOUND_FULL", Lately(0))
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "FOUND_FULL", Lately(600))
 
 
 async def under_way(journal: MongoJournal) -> Counter[str]:
@@ -73,6 +79,41 @@ async def test_a_batch_that_finds_the_lane_full_is_in_nobodys_way(
         await Running(journal, handlers).batch(*texts(2))
 
     assert await under_way(journal) == {"first": MOST, "bulk": 4}
+
+
+@pytest.mark.usefixtures("remembered")
+async def test_a_lane_that_was_found_full_is_not_counted_again_for_a_while(
+    journal: MongoJournal, worker: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed = await worker.batch(*texts(MOST))
+    await worker.batch(*texts(1))
+    await worker.batch(*(CancelText(text=job.id) for job in placed))
+    await worker.batch(*texts(2))
+    assert await under_way(journal) == {"bulk": 3}
+
+    monkeypatch.setattr(store, "FOUND_FULL", Lately(0))
+    await worker.batch(*texts(1))
+    assert await under_way(journal) == {"bulk": 3, "first": 1}
+
+
+@pytest.mark.usefixtures("remembered")
+async def test_what_a_batch_would_have_filled_is_not_taken_for_full_when_it_is_rolled_back(
+    journal: MongoJournal, worker: Running
+) -> None:
+    with pytest.raises(Conflict):
+        async with journal.transaction() as transaction:
+            await worker.batch_in(transaction, *texts(MOST + 1))
+            raise Conflict("with another")
+
+    await worker.batch(*texts(1))
+    assert await under_way(journal) == {"first": 1}
+
+
+def test_who_was_found_full_long_ago_is_forgotten() -> None:
+    lately = Lately(0)
+    for person in range(100):
+        lately.add(str(person))
+    assert list(lately.found) == ["99"]
 
 
 async def some_of_everything(journal: MongoJournal, chance: random.Random) -> list[Command[Any]]:

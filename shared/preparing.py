@@ -38,7 +38,6 @@ class Preparing:
     def __init__(self, places: int, seconds: float, journal: Journal, batches: Batches):
         self.places = [Place(seconds) for _ in range(places)]
         self.free = list(self.places)
-        self.half = places // 2
         self.journal = journal
         self.batches = batches
         self.first: deque[Delivery] = deque()
@@ -91,7 +90,7 @@ class Preparing:
         if self.suspects:
             return None if under_way else _any_of(self.suspects)
         in_bulk = sum(delivery.handler.bulk for delivery in under_way)
-        if self.bulk and (not self.first or in_bulk < self.half):
+        if self.bulk and (not self.first or in_bulk < len(self.places) // 2):
             return self.bulk.popleft()
         return self.first.popleft() if self.first else None
 
@@ -138,24 +137,25 @@ class Preparing:
         return not deadly
 
     async def _prepare(self, delivery: Delivery, place: Place) -> None:
-        beat = asyncio.create_task(self._prepared(delivery, place))
+        gone, clock = delivery.channel.gone, asyncio.get_running_loop().time
         try:
-            await asyncio.wait([beat, delivery.channel.gone], return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait([beat], timeout=SOON_SECONDS)
-        finally:
-            beat.cancel()  # if its channel went, or we have to end
-        if beat.done() and delivery.lost:  # it comes again, to a process that runs
-            await asyncio.gather(beat, return_exceptions=True)
-            await self.batches.starts.take_back(delivery)
-            return
-        try:
-            delivery.prepared = await beat
+            async with asyncio.timeout(None) as limit:
+                gone.add_done_callback(soon := lambda _: limit.reschedule(clock() + SOON_SECONDS))
+                try:
+                    delivery.prepared = await self._prepared(delivery, place)
+                finally:
+                    gone.remove_done_callback(soon)
         except Refusal as refusal:
             delivery.prepared = refusal  # the handler's turn raises it
         except Exception as error:
-            await self.batches.recovery.broken(delivery, error)
-            return
-        if delivery.raw.redelivered:
+            if limit.expired():
+                place.interrupt()
+            if not delivery.lost:
+                await self.batches.recovery.broken(delivery, error)
+                return
+        if delivery.lost:  # it comes again, to a process that runs
+            await self.batches.starts.take_back(delivery)
+        elif delivery.raw.redelivered:
             await self.batches.see_to_its_end(delivery)  # what the next one does must not be charged to it
         else:
             self.batches.add(delivery)

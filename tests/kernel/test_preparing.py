@@ -30,7 +30,7 @@ def preparing(
 ) -> Preparing:
     """Four places; so many wait in each lane."""
     made = Preparing(0, 1, Any, SimpleNamespace(recovery=None))  # type: ignore[arg-type]
-    made.half = 2
+    made.places = [Any] * 4  # type: ignore[list-item]
     made.running = dict(enumerate(under_way))  # type: ignore[arg-type]
     made.first.extend(waiting() for _ in range(first))
     made.bulk.extend(waiting(bulk=True) for _ in range(bulk))

@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from infra.local.processes import descendants, identity, is_alive
+from shared import preparing as module
 from shared.consuming import PREFETCH_PREPARED
 from shared.preparing import Preparing
 from tests.amqp import Client
@@ -329,3 +331,76 @@ def test_what_a_crash_brought_back_begins_in_no_fixed_order(lane: str) -> None:
         firsts.add(order.index(id(made._next())))
 
     assert firsts == {0, 1, 2}
+
+
+class Beat:
+    """A message whose beat ends when it is told to, in a process that has no place to do it in."""
+
+    def __init__(self) -> None:
+        self.ends, self.happened = asyncio.get_running_loop().create_future(), list[str]()
+        self.delivery: Any = SimpleNamespace(
+            handler=SimpleNamespace(prepare=self._prepared),
+            channel=SimpleNamespace(gone=asyncio.get_running_loop().create_future()),
+            raw=SimpleNamespace(redelivered=False),
+            message=None,
+            suspect=False,
+            lost=False,
+            prepared=None,
+            read=lambda: None,
+            work=lambda transaction: SimpleNamespace(),
+        )
+
+    async def _prepared(self, message: object, work: object) -> object:
+        return await self.ends
+
+    def _noting(self, what: str) -> Any:
+        async def note(*_: object) -> bool:
+            self.happened.append(what)
+            return False
+
+        return note
+
+    def lose_the_channel(self) -> None:
+        self.delivery.lost = True
+        self.delivery.channel.gone.set_result(None)
+
+    async def runs(self) -> None:
+        starts = SimpleNamespace(take_back=self._noting("taken back"), is_deadly=self._noting("begins"))
+        recovery = SimpleNamespace(broken=self._noting("broken"), starts=starts)
+        journal: Any = SimpleNamespace(reading=nullcontext)
+        batches: Any = SimpleNamespace(
+            starts=starts, recovery=recovery, outbox=None, add=lambda _: self.happened.append("added")
+        )
+        place: Any = SimpleNamespace(turn=None, interrupt=lambda: self.happened.append("interrupted"))
+        await Preparing(0, 1, journal, batches)._run(self.delivery, place)
+
+
+@pytest.mark.parametrize("soon", [0.0, 600.0])
+@pytest.mark.parametrize("ending", ["result", "error"])
+async def test_what_goes_wrong_or_ends_without_its_channel_is_taken_back_and_charged_to_nobody(
+    soon: float, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon afterwards it is left to end; later, what it computes in is ended."""
+    monkeypatch.setattr(module, "SOON_SECONDS", soon)
+    beat = Beat()
+    running = asyncio.create_task(beat.runs())
+    await asyncio.sleep(0)
+    beat.lose_the_channel()
+    if soon and ending == "result":
+        beat.ends.set_result("found")
+    elif soon:
+        beat.ends.set_exception(RuntimeError("it broke"))
+    await running
+
+    assert beat.happened == ["begins", *([] if soon else ["interrupted"]), "taken back"]
+
+
+async def test_what_breaks_is_an_attempt_and_what_ends_goes_to_the_batches() -> None:
+    for ending, becomes in ((RuntimeError("it broke"), "broken"), (None, "added")):
+        beat = Beat()
+        if ending:
+            beat.ends.set_exception(ending)
+        else:
+            beat.ends.set_result("found")
+        await beat.runs()
+        assert beat.happened == ["begins", becomes]

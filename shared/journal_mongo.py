@@ -6,9 +6,8 @@ Inbox, change and outbox of a batch are one multi-document transaction, written 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pymongo
 from bson.binary import UuidRepresentation
@@ -57,7 +56,7 @@ class MongoJournal(MongoOutbox):
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
         )
-        self.left_open: list[Mapping[str, Any]] = []
+        self.left_open: dict[AsyncClientSession, None] = {}
         self.reads = Reads(self.database)
         self.presence = Presence(self.database)
         super().__init__(self.database["outbox"])
@@ -93,7 +92,7 @@ class MongoJournal(MongoOutbox):
     ) -> AsyncIterator[MongoTransaction]:
         await turn()
         await self._end_left_open()
-        async with self.client.start_session() as session, self._noting_left_open(session):
+        async with self._session() as session:
             with translated():
                 await self.presence.note(session)
                 await session.start_transaction(
@@ -118,19 +117,25 @@ class MongoJournal(MongoOutbox):
                 raise
 
     @asynccontextmanager
-    async def _noting_left_open(self, session: AsyncClientSession) -> AsyncIterator[None]:
-        try:
-            yield
-        except StoreAway:
-            self.left_open.append(session.session_id)
-            raise
+    async def _session(self) -> AsyncIterator[AsyncClientSession]:
+        """Nobody has it next, not even who ends its transaction, where that was left open."""
+        async with AsyncExitStack() as ending:
+            session = await ending.enter_async_context(self.client.start_session())
+            try:
+                yield session
+            except StoreAway:
+                ending.pop_all()
+                self.left_open[session] = None
+                raise
 
     async def _end_left_open(self) -> None:
         """A lost connection leaves its transaction open for a minute, in the way of its own repetition."""
         if left_open := list(self.left_open):
             with translated():
-                await self.client.admin.command("killSessions", left_open)
-            self.left_open = self.left_open[len(left_open) :]
+                await self.client.admin.command("killSessions", [one.session_id for one in left_open])
+            for session in left_open:
+                self.left_open.pop(session, None)
+                await session.end_session()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[MongoTransaction]:

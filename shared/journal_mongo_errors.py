@@ -12,11 +12,12 @@ from shared.journal_mongo_documents import Document
 
 PROBE_MS = 2000
 LETS_NOBODY_IN = frozenset((13, 18))
-AWAY_CODES = frozenset(
-    (6, 7, 18, 43, 89, 91, 134, 189, 202, 262, 365, 9001, 10107, 11600, 11602, 13435, 13436, 14031)
+AWAY_CODES = frozenset((6, 7, 18, 43, 89, 91, 134, 189, 202, 211, 262, 365, 9001, 10107)) | frozenset(
+    (11600, 11601, 11602, 13435, 13436, 14031)
 )
 """Host and network errors, a password that counts no longer, a cursor that its server took along, stepping
-down, shutting down, exceeded time, no disk space, no majority yet (MongoDB's error_codes.yml)."""
+down, shutting down, exceeded time, an operation that somebody ended, no disk space, no majority yet, and no
+keys yet to know its own times by after a start (MongoDB's error_codes.yml)."""
 AWAY_LABELS = ("UnknownTransactionCommitResult", "SystemOverloadedError", "RetryableWriteError")
 """Nobody knows whether it was committed; the server sheds load (8.2 and newer); the driver has repeated it in
 vain. They count before TransientTransactionError, which is repeated at once."""

@@ -255,13 +255,30 @@ async def test_who_beats_keeps_what_it_holds(failing: str, journal: MongoJournal
     assert await journal.database["processes"].count_documents({}) == 1
 
 
+async def test_nobody_has_the_session_of_what_was_left_open_not_even_who_ends_that(
+    journal: MongoJournal,
+) -> None:
+    """A mongod interrupts all that a session does that is killed: who kills it, too."""
+    with pytest.raises(StoreAway):
+        async with journal.transaction() as transaction:
+            assert transaction.session
+            left_open = transaction.session.session_id
+            raise StoreAway("nobody knows")
+
+    async with journal.client.start_session() as next_one:
+        assert next_one.session_id != left_open
+    async with journal.transaction():
+        assert not journal.left_open
+
+
 @pytest.mark.parametrize("labels", LABELLED, ids="+".join)
 def test_every_label_of_an_error_means_something(labels: tuple[str, ...]) -> None:
     with pytest.raises(LABELLED[labels]), translated():
         raise OperationFailure("labelled", 1, {"errorLabels": list(labels)})
 
 
-CODES = {112: OperationFailure, 121: OperationFailure, 290: Conflict, 43: StoreAway, 262: StoreAway}
+CODES = {112: OperationFailure, 121: OperationFailure, 290: Conflict}
+CODES |= dict.fromkeys((43, 211, 262, 11601), StoreAway)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -21,6 +21,7 @@ NOT_YET_INITIALIZED, NOT_A_MEMBER = 94, 93  # its error codes: no set yet; a set
 OPTIONS = [
     *("--bind_ip", "127.0.0.1", "--nounixsocket"),
     *("--wiredTigerCacheSizeGB", "0.25"),  # the least that it takes
+    *("--maxConns", "1000"),  # as many as SecantusDB takes; a worker has ten
     *("--oplogSize", "512"),  # MB; otherwise 5 % of the disk
     # Else a worker that dies within a transaction leaves it in the way of others for a minute.
     *("--setParameter", "transactionLifetimeLimitSeconds=15"),

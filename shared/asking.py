@@ -181,8 +181,7 @@ class RequestClient:
         timer = answered.get_loop().call_at(question.until, _fail, answered, TimeoutError())
         how: Any = {"mandatory": True, "waiting": answered, "hurried": True, "alone": len(self.awaited) == 1}
         try:
-            body = question.request.to_json()
-            message = "", question.queue, body, self._properties(question)
+            message = "", question.queue, question.request.to_json(), self._properties(question)
             self.publisher.send(*message, partial(question.note_sent, answered), **how)
             return await answered
         finally:

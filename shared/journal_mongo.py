@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pymongo
 from bson.binary import UuidRepresentation
@@ -56,7 +57,7 @@ class MongoJournal(MongoOutbox):
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
         )
-        self.left_open: dict[AsyncClientSession, None] = {}
+        self.left_open: list[Mapping[str, Any]] = []
         self.reads = Reads(self.database)
         self.presence = Presence(self.database)
         super().__init__(self.database["outbox"])
@@ -68,7 +69,8 @@ class MongoJournal(MongoOutbox):
             await look_at(self.database)
 
     async def close(self) -> None:
-        with suppress(PyMongoError), pymongo.timeout(PROBE_MS / 1000):
+        with suppress(PyMongoError, StoreAway), pymongo.timeout(PROBE_MS / 1000):
+            await self._end_left_open()
             await self.presence.leave()
         await self.client.close()
 
@@ -118,24 +120,22 @@ class MongoJournal(MongoOutbox):
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[AsyncClientSession]:
-        """Nobody has it next, not even who ends its transaction, where that was left open."""
+        """Where it may have left a transaction open, nobody has it any more, nor whoever ends that."""
         async with AsyncExitStack() as ending:
             session = await ending.enter_async_context(self.client.start_session())
             try:
                 yield session
             except StoreAway:
                 ending.pop_all()
-                self.left_open[session] = None
+                self.left_open.append(session.session_id)
                 raise
 
     async def _end_left_open(self) -> None:
         """A lost connection leaves its transaction open for a minute, in the way of its own repetition."""
         if left_open := list(self.left_open):
             with translated():
-                await self.client.admin.command("killSessions", [one.session_id for one in left_open])
-            for session in left_open:
-                self.left_open.pop(session, None)
-                await session.end_session()
+                await self.client.admin.command("killSessions", left_open)
+            self.left_open = [one for one in self.left_open if one not in left_open]
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[MongoTransaction]:
@@ -143,6 +143,7 @@ class MongoJournal(MongoOutbox):
 
     async def probe(self) -> None:
         with translated(), pymongo.timeout(PROBE_MS / 1000):
+            await self._end_left_open()
             await self.presence.beat()
 
     async def note_start(self, key: Key, actor: str, by: int = 1) -> int:

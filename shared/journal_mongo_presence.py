@@ -2,7 +2,7 @@
 
 MongoDB keeps the transaction of a client that is gone until it has lived for too long, and with it all that
 it changed. So a process notes its sessions before it uses them, and beats; who sees another one's beats cease
-ends that one's sessions. Should it live after all, its transaction is a conflict, and it repeats its batch.
+ends that one's sessions. Should it live after all, it repeats its batch, as after any conflict or outage.
 """
 
 import logging

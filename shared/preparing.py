@@ -10,8 +10,8 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from shared.batch import FALSE_ALARMS, Batches
@@ -32,7 +32,7 @@ most beats compute, and with a connection that is lost each second nothing would
 class Preparing:
     """Runs prepare beats, and gives what is prepared to the batches. One computes for `seconds` at most.
 
-    `running`: the first of the deliveries that share a place, by the task of all.
+    `running`: the first of the deliveries that share a place, by what is done when all of them are.
     """
 
     def __init__(self, places: int, seconds: float, journal: Journal, batches: Batches):
@@ -44,7 +44,7 @@ class Preparing:
         self.bulk: deque[Delivery] = deque()
         self.returned: list[Delivery] = []
         self.suspects: list[Delivery] = []
-        self.running: dict[asyncio.Task[None], Delivery] = {}
+        self.running: dict[asyncio.Future[Any], Delivery] = {}
         self.stopping = False
 
     def add(self, delivery: Delivery) -> None:
@@ -61,8 +61,8 @@ class Preparing:
     async def close(self) -> None:
         """End the processes, those too that are at work: Python would wait for them before it ends."""
         self.stopping = True
-        for task in self.running:
-            task.cancel()
+        for all_of_it in self.running:
+            all_of_it.cancel()
         if self.running:
             await asyncio.wait(self.running, timeout=CLOSE_SECONDS)
         for place in self.places:
@@ -72,12 +72,12 @@ class Preparing:
         while self.free and not self.stopping and (delivery := self._next()):
             place = self.free.pop()
             group = [delivery, *self._others(delivery, place.width - 1)]
-            task = asyncio.create_task(self._run_all(group, place), name=f"preparing {delivery.message_id}")
-            self.running[task] = delivery
-            task.add_done_callback(lambda task, place=place: self._ended(task, place))  # type: ignore[misc]
+            all_of_it = asyncio.gather(*(self._run(one, place) for one in group))
+            self.running[all_of_it] = delivery
+            all_of_it.add_done_callback(lambda done, place=place: self._ended(done, place))  # type: ignore[misc]
 
-    def _ended(self, task: "asyncio.Task[None]", place: Place) -> None:
-        del self.running[task]
+    def _ended(self, all_of_it: "asyncio.Future[Any]", place: Place) -> None:
+        del self.running[all_of_it]
         self.free.append(place)
         self._start()
 
@@ -104,9 +104,6 @@ class Preparing:
                 break
             others.append(lane.popleft())
         return others
-
-    async def _run_all(self, group: Sequence[Delivery], place: Place) -> None:
-        await asyncio.gather(*(self._run(delivery, place) for delivery in group))
 
     async def _run(self, delivery: Delivery, place: Place) -> None:
         try:
@@ -138,9 +135,14 @@ class Preparing:
 
     async def _prepare(self, delivery: Delivery, place: Place) -> None:
         gone, clock = delivery.channel.gone, asyncio.get_running_loop().time
+
+        def soon(_: object) -> None:
+            with suppress(RuntimeError):  # it has ended in the same turn of the loop
+                limit.reschedule(clock() + SOON_SECONDS)
+
         try:
             async with asyncio.timeout(None) as limit:
-                gone.add_done_callback(soon := lambda _: limit.reschedule(clock() + SOON_SECONDS))
+                gone.add_done_callback(soon)
                 try:
                     delivery.prepared = await self._prepared(delivery, place)
                 finally:

@@ -147,11 +147,11 @@ class TextStore:
         return Report.model_validate_json(row["report"])
 
     async def lane_of(self, person: str, most: int) -> str:
-        """`first` while fewer than `most` of a person's jobs are under way there. Counted once a batch.
+        """`first` only while fewer than `most` of a person's jobs are under way there. Counted once a batch.
 
         Whose batch takes places there writes the person's turn: of two that counted without each other one
         conflicts, before it has worked anything out, and counts again. The jobs themselves are all that is
-        counted, so nothing can drift. Who was found to have as many is not looked at again for a second.
+        counted, so nothing can drift. Who was found to have as many gets `bulk` for a second, without a look.
         """
         if FOUND_FULL.has(person):
             return "bulk"

@@ -259,16 +259,29 @@ async def test_nobody_has_the_session_of_what_was_left_open_not_even_who_ends_th
     journal: MongoJournal,
 ) -> None:
     """A mongod interrupts all that a session does that is killed: who kills it, too."""
-    with pytest.raises(StoreAway):
-        async with journal.transaction() as transaction:
-            assert transaction.session
-            left_open = transaction.session.session_id
-            raise StoreAway("nobody knows")
+    await journal.database.create_collection("marks")
+    left_open = await leave_open(journal, 2)
 
     async with journal.client.start_session() as next_one:
-        assert next_one.session_id != left_open
-    async with journal.transaction():
-        assert not journal.left_open
+        assert next_one.session_id not in left_open
+    await asyncio.gather(conclude(journal), journal.probe(), journal.probe())
+
+    await journal.database["marks"].insert_many([{"_id": 1}, {"_id": 2}])  # nothing is in their way
+    assert not journal.left_open
+
+
+async def leave_open(journal: MongoJournal, number: int) -> list[Any]:
+    """The sessions of so many transactions that have written, and whose end nobody knows."""
+    if not number:
+        return []
+    with pytest.raises(StoreAway):
+        async with journal.transaction() as transaction:
+            transaction.write("marks", InsertOne({"_id": number}))
+            await transaction.flush()
+            others = await leave_open(journal, number - 1)
+            raise StoreAway("nobody knows")
+    assert transaction.session
+    return [transaction.session.session_id, *others]
 
 
 @pytest.mark.parametrize("labels", LABELLED, ids="+".join)

@@ -375,24 +375,31 @@ class Beat:
         await Preparing(0, 1, journal, batches)._run(self.delivery, place)
 
 
-@pytest.mark.parametrize("soon", [0.0, 600.0])
-@pytest.mark.parametrize("ending", ["result", "error"])
+@pytest.mark.parametrize(
+    ("soon", "ending"), [(0.0, ""), (600.0, "result"), (600.0, "error"), (600.0, "result before")]
+)
 async def test_what_goes_wrong_or_ends_without_its_channel_is_taken_back_and_charged_to_nobody(
     soon: float, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Soon afterwards it is left to end; later, what it computes in is ended."""
     monkeypatch.setattr(module, "SOON_SECONDS", soon)
+    wrong = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
     beat = Beat()
     running = asyncio.create_task(beat.runs())
     await asyncio.sleep(0)
-    beat.lose_the_channel()
-    if soon and ending == "result":
+    if ending == "result before":
         beat.ends.set_result("found")
-    elif soon:
+    beat.lose_the_channel()
+    if ending == "result":
+        beat.ends.set_result("found")
+    elif ending == "error":
         beat.ends.set_exception(RuntimeError("it broke"))
     await running
+    await asyncio.sleep(0)
 
-    assert beat.happened == ["begins", *([] if soon else ["interrupted"]), "taken back"]
+    assert beat.happened == ["begins", *([] if ending else ["interrupted"]), "taken back"]
+    assert wrong == []
 
 
 async def test_what_breaks_is_an_attempt_and_what_ends_goes_to_the_batches() -> None:

@@ -127,9 +127,11 @@ async def some_of_everything(journal: MongoJournal, chance: random.Random) -> li
     return given
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
 async def test_whatever_becomes_of_jobs_in_two_workers_the_lane_is_never_over_full(
-    journal: MongoJournal,
+    journal: MongoJournal, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(store, "FOUND_FULL", Lately(seconds))
     chance = random.Random(5)
     most = conflicts = 0
 

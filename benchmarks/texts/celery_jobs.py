@@ -7,6 +7,7 @@ in Redis.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from time import sleep
 
 import redis
@@ -31,11 +32,19 @@ def count_text(text: str) -> str:
     return report_on(text, TOP)
 
 
+def _connect(all_of_them: Barrier) -> None:
+    """As many connections as threads are in the pool of producers."""
+    with app.producer_or_acquire() as producer:
+        assert producer.connection.ensure_connection().connected
+        all_of_them.wait()
+
+
 def main() -> None:
     round_ = from_arguments()
     store = redis.Redis.from_url(os.environ["RESULTS_URL"])
     known = store.dbsize()
     with ThreadPoolExecutor(CLIENT_THREADS) as threads:
+        list(threads.map(_connect, [Barrier(CLIENT_THREADS)] * CLIENT_THREADS))
         round_.start()
         results = list(threads.map(count_text.delay, round_.texts))
         round_.all_handed_in()

@@ -6,6 +6,7 @@ in Redis. Its queue is the durable classic one that it declares; its messages ar
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from time import sleep
 
 import dramatiq
@@ -30,11 +31,18 @@ def count_text(text: str) -> str:
     return report_on(text, TOP)
 
 
+def _connect(all_of_them: Barrier) -> None:
+    """Each thread has a connection of its own."""
+    assert broker.channel.is_open
+    all_of_them.wait()
+
+
 def main() -> None:
     round_ = from_arguments()
     store = redis.Redis.from_url(os.environ["RESULTS_URL"])
     known = store.dbsize()
     with ThreadPoolExecutor(CLIENT_THREADS) as threads:
+        list(threads.map(_connect, [Barrier(CLIENT_THREADS)] * CLIENT_THREADS))
         round_.start()
         messages = list(threads.map(count_text.send, round_.texts))
         round_.all_handed_in()

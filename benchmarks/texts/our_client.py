@@ -1,14 +1,14 @@
-"""Hands texts in to text_worker by the publisher that the gateway has, and hears that all are counted.
+"""Hands texts in to text_worker as the gateway does, but for the answer, and hears that all are counted.
 
 An event is said after its report is stored; that each is there is read at the end.
 """
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import orjson
 import uvloop
 from pamqp.commands import Queue
 from pymongo import AsyncMongoClient
@@ -65,9 +65,16 @@ async def _hand_in(round_: HandingIn, publisher: Publisher) -> None:
 
     async def publish() -> None:
         for text in waiting:
-            body = orjson.dumps({"text": text, "top": TOP})
-            persistent = Properties(delivery_mode=2, message_id=uuid4().hex)
-            await publisher.publish("", SubmitText.queue, body, persistent, mandatory=True)
+            properties = Properties(
+                content_type="application/json",
+                delivery_mode=2,
+                message_id=uuid4().hex,
+                timestamp=datetime.now(UTC),
+                type=SubmitText.__name__,
+                app_id=publisher.process,
+            )
+            body = SubmitText(text=text, top=TOP).to_json()
+            await publisher.publish("", SubmitText.queue, body, properties, mandatory=True)
 
     await asyncio.gather(*(publish() for _ in range(IN_FLIGHT)))
     round_.all_handed_in()

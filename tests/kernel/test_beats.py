@@ -98,7 +98,7 @@ async def journal(servers: Servers, tmp_path: Path) -> AsyncIterator[Journal]:
 
 async def until_started(journal: Journal, made: Preparing) -> None:
     async def started() -> bool:
-        works = any(place.pool._processes for place in made.places)
+        works = any(place.process for place in made.places)
         return works and await journal.note_start(*with_actor(0)) == 1
 
     await eventually(started, "it computes")
@@ -122,12 +122,13 @@ async def test_a_beat_whose_connection_is_lost_again_and_again_is_no_suspect(jou
         channel = Channel()
         made.add(delivery(channel))
         await until_started(journal, made)
-        [process] = (made.places[0].pool._processes or {}).values()
+        process = made.places[0].process
+        assert process
         channel.gone.set_result(None)
         await until_ended(made)
 
         assert await journal.note_start(*with_actor(0)) == 0
-        await asyncio.to_thread(process.join)
+        await asyncio.to_thread(process.child.join)
     await made.close()
     assert recovery.given == []
 
@@ -135,7 +136,8 @@ async def test_a_beat_whose_connection_is_lost_again_and_again_is_no_suspect(jou
 async def test_a_process_outlives_the_connection_of_a_beat_that_soon_ends(journal: Journal) -> None:
     made = preparing(journal, Recovery())
     await made.places[0].compute(int)
-    [process] = (made.places[0].pool._processes or {}).values()
+    process = made.places[0].process
+    assert process
     channel = Channel()
     made.add(delivery(channel, compute_shortly))
     await until_started(journal, made)
@@ -143,8 +145,8 @@ async def test_a_process_outlives_the_connection_of_a_beat_that_soon_ends(journa
     await until_ended(made)
 
     assert await journal.note_start(*with_actor(0)) == 0
-    assert list((made.places[0].pool._processes or {}).values()) == [process]
-    assert process.is_alive()
+    assert made.places[0].process is process
+    assert process.child.is_alive()
     await made.close()
 
 

@@ -68,6 +68,21 @@ async def test_a_refusal_among_others_is_told_to_whom_it_is_for(place: Place) ->
     assert isinstance(refused, ValueError)
 
 
+def raise_what_has_no_form() -> None:
+    raise RuntimeError(lambda: None)
+
+
+async def test_what_it_raises_says_where_whatever_it_holds(place: Place) -> None:
+    refused, formless, unsendable = await all_of(
+        place, (int, "x"), (raise_what_has_no_form,), (open, os.devnull)
+    )
+
+    assert "invalid literal" in str(refused) and "in _answer_to" in refused.__notes__[0]
+    assert isinstance(formless, RuntimeError) and "raise_what_has_no_form" in str(formless)
+    assert isinstance(unsendable, TypeError)
+    assert await place.compute(int, "1") == 1
+
+
 async def test_who_kills_the_process_is_found_among_others_who_lose_nothing(place: Place) -> None:
     one, killed, two = await all_of(place, (int, "1"), (os._exit, 1), (int, "2"))
 
@@ -102,9 +117,9 @@ async def test_who_is_interrupted_leaves_the_place_to_the_others(place: Place) -
 async def test_a_process_that_only_starts_outlives_whom_it_starts_for(place: Place) -> None:
     """Connections may be lost more often than a process starts, and each time somebody is interrupted."""
     interrupted = asyncio.create_task(place.compute(time.sleep, 3600))
-    while not place.pool._processes:
+    while not place.process:
         await asyncio.sleep(0)
-    [started] = place.pool._processes
+    started = place.process.child.pid
 
     interrupted.cancel()
     place.interrupt()

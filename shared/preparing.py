@@ -59,7 +59,7 @@ class Preparing:
             await asyncio.wait(self.running)
 
     async def close(self) -> None:
-        """End the processes, those too that are at work: Python would wait for them before it ends."""
+        """End the processes, those too that are at work."""
         self.stopping = True
         for all_of_it in self.running:
             all_of_it.cancel()

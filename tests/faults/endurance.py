@@ -71,15 +71,16 @@ async def _held(stage: Stage) -> Counter[str]:
     """Connections and their channels, by what they are called, and consumers by their queues."""
 
     async def listed() -> list[dict[str, Any]]:
+        """Once the channels of all are counted, which comes seconds after they are listed."""
         found = await stage.management("GET", "/api/connections")
-        return [one for one in found if one.get("vhost") == stage.system.name]
+        ours = [one for one in found if one.get("vhost") == stage.system.name and one["user"] != "operator"]
+        return ours if all(one.get("channels") for one in ours) else []
 
     held: Counter[str] = Counter()
-    for one in await eventually(listed, "connections are listed", 30):
+    for one in await eventually(listed, "connections are listed, with their channels", 30):
         name = one.get("client_properties", {}).get("connection_name", "")
-        if one["user"] != "operator":
-            held[f"{name} connections"] += 1
-            held[f"{name} channels"] += one.get("channels", 0)
+        held[f"{name} connections"] += 1
+        held[f"{name} channels"] += one["channels"]
     for one in await stage.management("GET", "/api/queues/{vhost}?columns=name,consumers"):
         if one["name"] in consumed():
             held[f"{one['name']} consumers"] = one.get("consumers", 0)

@@ -21,8 +21,8 @@ from tests.test_outages import until_down
 from tests.test_texts import pool
 
 WORKER = "text_worker"
-CROWD = 600
-"""Texts of one person: twice what two workers have in hand."""
+LANE, CROWD = 50, 150
+"""Texts of one person: all that the first lane takes, and others."""
 
 
 @pytest.fixture
@@ -119,30 +119,52 @@ async def with_pools_that_run(system: System, amqp: Client, workers: list[Replic
     return pids
 
 
-async def test_a_crowd_of_one_person_delays_nobody_else(system: System, amqp: Client) -> None:
+HANGING = """
+import pathlib, sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    from text_worker.domain import counting
+    real, held = counting.report_on, pathlib.Path(__file__).with_name("held")
+    def report_on(text, top):
+        while text.startswith("hangs") and held.exists():
+            time.sleep(0.05)
+        return real(text, top)
+    counting.report_on = report_on
+"""
+
+
+async def test_a_crowd_of_one_person_delays_nobody_else(system: System, amqp: Client, held: Path) -> None:
+    """All that it has beyond the first lane hangs, and yet the others end."""
+    held.with_name("sitecustomize.py").write_text(HANGING)  # noqa: ASYNC240
     workers = [await system.start(WORKER, places="2") for _ in range(2)]
     pids = await with_pools_that_run(system, amqp, workers)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     crowd = [f"crowd {n}" for n in range(CROWD)]
-    await asyncio.gather(*(hand_in(amqp, title, actor="crowd") for title in crowd))
-
-    async def all_wait() -> bool:
-        return len(await jobs(system, person="crowd")) == CROWD
-
-    await eventually(all_wait, "the crowd waits")
-    assert len(await jobs(system, person="crowd", lane="first")) == 50
-    await until_holds(system, "texts.process_text", 50)
+    await asyncio.gather(*(hand_in(amqp, title, actor="crowd") for title in crowd[:LANE]))
+    await until_waiting(system, LANE)
+    await asyncio.gather(*(hand_in(amqp, title, actor="crowd", text="hangs") for title in crowd[LANE:]))
+    await until_waiting(system, CROWD)
     await hand_in(amqp, "single", actor="ada")
+    await until_holds(system, "texts.process_text", LANE + 1)
+    await until_holds(system, "texts.process_text_bulk", CROWD - LANE)
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
-    found = await ended(system, "single", *crowd)
-    lanes = Counter(job["lane"] for job in found.values() if job["person"] == "crowd")
-    before = sum(job["ended_at"] < found["single"]["ended_at"] for job in found.values())
+
+    found = await ended(system, "single", *crowd[:LANE])
+    assert {job["lane"] for job in found.values()} == {"first"}
+    hanging = await jobs(system, title={"$in": crowd[LANE:]})
+    assert {(job["lane"], job["ended_at"]) for job in hanging} == {("bulk", None)}
+    held.unlink()  # noqa: ASYNC240
+    await ended(system, *crowd)
     in_bulk = await system.documents(WORKER, "inbox", queue="texts.process_text_bulk")
-    assert lanes == {"first": 50, "bulk": len(in_bulk)}
-    assert found["single"]["lane"] == "first"
-    assert before < 240  # in the order of their arrival: all that was in hand, some 300
+    assert len(in_bulk) == CROWD - LANE
+
+
+async def until_waiting(system: System, number: int) -> None:
+    async def all_wait() -> bool:
+        return len(await jobs(system, person="crowd")) == number
+
+    await eventually(all_wait, f"{number} of the crowd wait")
 
 
 async def until_holds(system: System, queue: str, messages: int) -> None:

@@ -134,7 +134,7 @@ if "--multiprocessing-fork" in sys.orig_argv:
 
 async def test_a_crowd_of_one_person_delays_nobody_else(system: System, amqp: Client, held: Path) -> None:
     """All that it has beyond the first lane hangs, and yet the others end."""
-    held.with_name("sitecustomize.py").write_text(HANGING)  # noqa: ASYNC240
+    held.with_name("sitecustomize.py").write_text(HANGING)
     workers = [await system.start(WORKER, places="2") for _ in range(2)]
     pids = await with_pools_that_run(system, amqp, workers)
     for pid in pids:

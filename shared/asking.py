@@ -267,5 +267,5 @@ def _unanswered(question: _Question) -> Exception:
     if question.confirmed:
         return NotAnsweredYet(question.message_id)
     return OutcomeUnknown(
-        f"The broker did not confirm {name} in time. It may be done, or not: repeat it with the same key."
+        f"The broker did not confirm {name}. It may be done, or not: repeat it with the same key."
     )

@@ -8,9 +8,7 @@ confirmed; `Unroutable` (mandatory, no queue takes it); `Unconfirmed` (nobody kn
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -22,6 +20,7 @@ from shared.amqp.connection import Connection
 from shared.amqp.content import Headed, Incoming, Properties, Unsendable, published
 from shared.amqp.fields import Table
 from shared.amqp.link import Link
+from shared.confirms import Confirms, Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -52,27 +51,6 @@ def user_of(url: str) -> str:
     return unquote(urlsplit(url).username or "guest")
 
 
-@dataclass(slots=True, eq=False)
-class _Outgoing:
-    """`ended` is told once what became of it: None, or the error. `returned`: no queue took it.
-
-    `waiting` is done when nobody waits any more. `behind`: those with the same id, which go after it.
-    """
-
-    exchange: str
-    routing_key: str
-    body: bytes
-    properties: Headed
-    mandatory: bool
-    ended: Callable[[Exception | None], None]
-    waiting: "asyncio.Future[None] | None" = None
-    hurried: bool = False
-    sent_at: float = 0.0
-    returned: bool = False
-    is_over: bool = False
-    behind: "list[_Outgoing] | None" = None
-
-
 class Publisher:
     """The one publisher of a process, on a connection of its own (an alarm blocks a connection whole)."""
 
@@ -81,16 +59,19 @@ class Publisher:
         self.process = process
         self.link = Link(url, f"{process} publishes", self._opened, self._lost)
         self.loop = asyncio.get_running_loop()
-        self.channel: Channel | None = None
+        self.confirms = Confirms(self._confirmed, self._returned)
         self.unconfirming: Channel | None = None
-        self.pending: list[_Outgoing] = []
+        self.pending: list[Outgoing] = []
         self.answers: list[bytes] = []
-        self.unconfirmed: dict[int, _Outgoing] = {}
-        self.mandatory: dict[str, _Outgoing] = {}
-        self.tag = 0
+        self.mandatory: dict[str, Outgoing] = {}
         self.flushing: asyncio.Task[None] | None = None
         self.expiring: asyncio.TimerHandle | None = None
         self.probe_queue = f"probe.{process}.{uuid4().hex[:8]}"
+
+    @property
+    def channel(self) -> Channel | None:
+        """What is published leaves on it."""
+        return self.confirms.channel
 
     @property
     def connected(self) -> bool:
@@ -137,7 +118,7 @@ class Publisher:
         `alone`: no other is about to follow, so it leaves now.
         """
         message = exchange, routing_key, body, properties
-        self._submit(_Outgoing(*message, mandatory, ended, waiting, hurried), alone=alone)
+        self._submit(Outgoing(*message, mandatory, ended, waiting, hurried), alone=alone)
 
     def answer(self, queue: str, body: bytes, properties: Properties, *, alone: bool) -> None:
         """Send to who asked, unconfirmed: whoever misses an answer asks again."""
@@ -152,7 +133,7 @@ class Publisher:
         else:
             self._note_pending(alone)
 
-    def _submit(self, outgoing: _Outgoing, *, alone: bool = False) -> None:
+    def _submit(self, outgoing: Outgoing, *, alone: bool = False) -> None:
         if not self.connected:
             outgoing.ended(BrokerAway("no connection to the broker"))
             return
@@ -176,7 +157,7 @@ class Publisher:
 
     async def drained(self) -> None:
         """Wait until all is confirmed or lost."""
-        while self.pending or self.answers or self.unconfirmed:
+        while self.pending or self.answers or self.confirms.waiting:
             await asyncio.sleep(0.01)
 
     async def probe(self) -> None:
@@ -189,32 +170,30 @@ class Publisher:
             raise Unconfirmed("the broker did not confirm a probe in time") from None
 
     async def _opened(self, connection: Connection) -> None:
-        channel = await connection.channel(vital=True)
-        await channel.confirm()
+        self.unconfirming = await connection.channel(vital=True)
         shortest: Table = {"x-max-length": 1}
-        await channel.call(
+        await self.unconfirming.call(
             Queue.Declare(queue=self.probe_queue, exclusive=True, auto_delete=True, arguments=shortest)
         )
-        channel.confirmed, channel.returned = self._confirmed, self._returned
-        connection.on_blocked = partial(self._give_up, "an alarm blocks the broker", only_hurried=True)
-        self.tag = 0
-        self.unconfirming = await connection.channel(vital=True)
-        self.channel = channel
+        connection.on_blocked = self._blocked
+        await self.confirms.open(connection)
 
     def _lost(self) -> None:
-        self.channel = self.unconfirming = None
+        self.unconfirming = None
         if self.flushing:
             self.flushing.cancel()
             self.flushing = None
-        self._give_up("the connection to the broker was lost")
-        self.unconfirmed.clear()
+        self._give_up("the connection to the broker was lost", self.confirms.clear())
 
-    def _give_up(self, why: str, *, only_hurried: bool = False) -> None:
+    def _blocked(self) -> None:
+        hurried = [one for one in self.confirms.waiting.values() if one.hurried]
+        self._give_up("an alarm blocks the broker", hurried)
+
+    def _give_up(self, why: str, left: list[Outgoing]) -> None:
         """What has left may have been taken all the same."""
         self._give_unsent_up(why)
-        for outgoing in self.unconfirmed.values():
-            if outgoing.hurried or not only_hurried:
-                self._end(outgoing, Unconfirmed(f"{why} before it confirmed"))
+        for outgoing in left:
+            self._end(outgoing, Unconfirmed(f"{why} before it confirmed"))
 
     def _flush(self) -> None:
         channel = self.channel
@@ -247,7 +226,7 @@ class Publisher:
         number, most, now = channel.number, channel.connection.frame_max, self.loop.time()
         outgoing_now, parts = self.pending, self.answers
         self.pending, self.answers = [], []
-        failed: list[tuple[_Outgoing, Exception]] = []
+        failed: list[tuple[Outgoing, Exception]] = []
         for one in outgoing_now:
             try:
                 if one.waiting and one.waiting.done():
@@ -257,26 +236,23 @@ class Publisher:
             except (BrokerAway, Unsendable) as error:
                 failed.append((one, error))
                 continue
-            self.tag += 1
-            self.unconfirmed[self.tag] = one
+            self.confirms.add(one)
             one.sent_at = now
         channel.connection.write(b"".join(parts))
         for one, why in failed:  # who hears of it may send something
             self._end(one, why)
-        if self.expiring is None and self.unconfirmed:
+        if self.expiring is None and self.confirms.waiting:
             self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire)
 
-    def _confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
-        for one in list(takewhile(tag.__ge__, self.unconfirmed)) if multiple else (tag,):
-            if outgoing := self.unconfirmed.pop(one, None):
-                self._end(outgoing, _outcome(outgoing, taken))
+    def _confirmed(self, outgoing: Outgoing, taken: bool) -> None:
+        self._end(outgoing, _outcome(outgoing, taken))
 
     def _returned(self, message: Incoming) -> None:
         """The confirmation comes behind it."""
         if outgoing := self.mandatory.get(str(message.message_id)):
             outgoing.returned = True
 
-    def _end(self, outgoing: _Outgoing, error: Exception | None) -> None:
+    def _end(self, outgoing: Outgoing, error: Exception | None) -> None:
         if outgoing.is_over:
             return
         outgoing.is_over = True
@@ -287,19 +263,20 @@ class Publisher:
                 self._submit(one)
 
     def _expire(self) -> None:
-        """Tell those who have waited too long; a confirmation that comes after all is nobody's any more."""
+        """Tell those who have waited too long."""
         self.expiring = None
         now = self.loop.time()
         free_since = now if self.blocked else self.channel.connection.unblocked_at if self.channel else 0.0
-        for outgoing in self.unconfirmed.values():
+        for number, outgoing in list(self.confirms.waiting.items()):
             since = max(outgoing.sent_at, free_since)  # the time of an alarm does not count
             if since > now - CONFIRM_SECONDS:
                 self.expiring = self.loop.call_at(since + CONFIRM_SECONDS, self._expire)
                 break
+            self.confirms.forget(number)
             self._end(outgoing, Unconfirmed(f"the broker did not confirm within {CONFIRM_SECONDS:.0f} s"))
 
 
-def _outcome(outgoing: _Outgoing, taken: bool) -> Undelivered | None:
+def _outcome(outgoing: Outgoing, taken: bool) -> Undelivered | None:
     if outgoing.returned:
         return Unroutable(f"no queue for {outgoing.routing_key!r} of exchange {outgoing.exchange!r}")
     return None if taken else Undelivered("the broker has refused the message: its queue is full")

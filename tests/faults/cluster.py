@@ -5,11 +5,14 @@ Clients are given all three hosts, and move over by themselves.
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
+from uuid import uuid4
+
+from pamqp.commands import Queue
 
 from infra.containers.servers import ContainedRabbitMQ
 from infra.local import installation
@@ -18,12 +21,18 @@ from infra.local.passwords import private_folder, write_private
 from infra.local.ports import Ports
 from infra.local.processes import Process
 from infra.local.rabbitmq import RabbitMQ, User
+from shared.amqp.connection import connect
+from shared.amqp.content import Properties
+from shared.amqp.fields import Table
+from shared.bus import Publisher, Unconfirmed, Undelivered
 from tests.faults.registry import Scene, fault
 from tests.faults.stage import Stage
 from tests.system import eventually
 
 NODES = (1, 2, 3)
 NAMES = [f"node{number}@localhost" for number in NODES]
+NEWCOMERS, EACH_SECONDS = 20, 0.02
+"""RabbitMQ takes some 0.2 s to choose a queue's next leader."""
 
 
 def formation(*names: str) -> str:
@@ -177,12 +186,45 @@ async def cluster_node_killed(scene: Scene) -> None:
     """Three nodes: one killed under load, then, after its return, another: clients move over by themselves"""
     cluster = cast(Cluster, scene.stage.servers.rabbitmq)
     for node in scene.random.sample(cluster.nodes, 2):
-        await asyncio.to_thread(node.kill)
+        async with _newcomers(cluster, node):
+            await asyncio.to_thread(node.kill)
         scene.notes.append(f"{await scene.until_ready():.1f} s without node {node.number}")
         await asyncio.sleep(3)
         await asyncio.to_thread(node.start)
         await asyncio.to_thread(node.wait_ready)
         await eventually(lambda: _whole(scene.stage), "each quorum queue has all its members again", 60)
+
+
+@asynccontextmanager
+async def _newcomers(cluster: Cluster, node: Node | ContainedNode) -> AsyncIterator[None]:
+    """Who first publishes to a queue in the moment in which the node with its leader dies can go on soon."""
+    queue = f"newcomers.{node.number}"
+    quorum: Table = {"x-queue-type": "quorum", "x-queue-leader-locator": "client-local"}
+    there = await connect(node.url("operator"), "newcomers")
+    await (await there.channel()).call(Queue.Declare(queue=queue, durable=True, arguments=quorum))
+    others = [other.url("operator") for other in cluster.nodes if other is not node]
+    publishers = [Publisher(others[n % 2], f"newcomer {n}") for n in range(NEWCOMERS)]
+    links = [asyncio.create_task(publisher.link.keep_open()) for publisher in publishers]
+    for publisher in publishers:
+        await publisher.link.back.wait()
+    yield
+    await asyncio.gather(*(_goes_on(publisher, queue, n) for n, publisher in enumerate(publishers)))
+    for link in links:
+        link.cancel()
+    await asyncio.wait(links)
+
+
+async def _goes_on(publisher: Publisher, queue: str, number: int) -> None:
+    async def taken() -> bool:
+        properties = Properties(message_id=uuid4().hex, delivery_mode=2)
+        try:
+            await publisher.publish("", queue, b"", properties, mandatory=True)
+        except (Undelivered, Unconfirmed):
+            return False
+        return True
+
+    await asyncio.sleep(number * EACH_SECONDS)
+    await eventually(taken, "a newcomer goes on")
 
 
 async def _whole(stage: Stage) -> bool:

@@ -76,7 +76,8 @@ class Publisher:
     @property
     def connected(self) -> bool:
         """Whether the broker takes what is published: not while an alarm makes it block who publishes."""
-        return self.channel is not None and not self.channel.is_closed and not self.blocked
+        channel = self.confirms.channel
+        return channel is not None and not channel.is_closed and not channel.connection.blocked
 
     @property
     def blocked(self) -> bool:
@@ -196,7 +197,7 @@ class Publisher:
             self._end(outgoing, Unconfirmed(f"{why} before it confirmed"))
 
     def _flush(self) -> None:
-        channel = self.channel
+        channel = self.confirms.channel
         if channel is None or self.flushing or not (self.pending or self.answers):
             return  # _lost has failed what was pending
         if channel.connection.room.is_set():

@@ -94,13 +94,16 @@ class Confirms:
     def _confirmed(self, before: int, tag: int, multiple: bool, taken: bool) -> None:
         """Each channel counts by itself; `before` its first message so many had left."""
         last = before + tag
-        own = takewhile(last.__ge__, dropwhile(before.__ge__, self.waiting))
-        for number in list(own) if multiple else (last,):
+        for number in self._up_to(before, last) if multiple else (last,):
             if message := self.waiting.pop(number, None):
                 self.told(message, taken)
                 if not taken and self.channel:
                     self._leave(self.channel.connection, message)
-        self._close_former()
+        if self.former:
+            self._close_former()
+
+    def _up_to(self, before: int, last: int) -> list[int]:
+        return list(takewhile(last.__ge__, dropwhile(before.__ge__, self.waiting)))
 
     def _leave(self, connection: Connection, refused: Outgoing) -> None:
         now = connection.loop.time()

@@ -1,8 +1,9 @@
 """Publishing that is confirmed.
 
 Everything published in one turn of the event loop leaves in ONE write on one channel: a write a message
-costs a fifth of a busy process. What is `alone` waits for no others. A publish ends in one of three ways:
-confirmed; `Unroutable` (mandatory, no queue takes it); `Unconfirmed` (nobody knows: repeat it with its id).
+costs a fifth of a busy process. What is `alone` waits for no others. A publish ends in one of four ways:
+confirmed; `Unroutable` (mandatory, no queue takes it); `Undelivered` (refused); `Unconfirmed` (nobody knows:
+repeat it with its id).
 """
 
 import asyncio
@@ -157,8 +158,8 @@ class Publisher:
             self.loop.call_soon(self._flush)
 
     async def drained(self) -> None:
-        """Wait until all is confirmed or lost."""
-        while self.pending or self.answers or self.confirms.waiting:
+        """Wait until all is confirmed or given up."""
+        while self.pending or self.answers or self.confirms.unconfirmed:
             await asyncio.sleep(0.01)
 
     async def probe(self) -> None:
@@ -187,13 +188,13 @@ class Publisher:
         self._give_up("the connection to the broker was lost", self.confirms.clear())
 
     def _blocked(self) -> None:
-        hurried = [one for one in self.confirms.waiting.values() if one.hurried]
+        hurried = [one for one in self.confirms.unconfirmed.values() if one.hurried]
         self._give_up("an alarm blocks the broker", hurried)
 
-    def _give_up(self, why: str, left: list[Outgoing]) -> None:
+    def _give_up(self, why: str, unconfirmed: list[Outgoing]) -> None:
         """What has left may have been taken all the same."""
         self._give_unsent_up(why)
-        for outgoing in left:
+        for outgoing in unconfirmed:
             self._end(outgoing, Unconfirmed(f"{why} before it confirmed"))
 
     def _flush(self) -> None:
@@ -242,7 +243,7 @@ class Publisher:
         channel.connection.write(b"".join(parts))
         for one, why in failed:  # who hears of it may send something
             self._end(one, why)
-        if self.expiring is None and self.confirms.waiting:
+        if self.expiring is None and self.confirms.unconfirmed:
             self.expiring = self.loop.call_later(CONFIRM_SECONDS, self._expire)
 
     def _confirmed(self, outgoing: Outgoing, taken: bool) -> None:
@@ -268,7 +269,7 @@ class Publisher:
         self.expiring = None
         now = self.loop.time()
         free_since = now if self.blocked else self.channel.connection.unblocked_at if self.channel else 0.0
-        for number, outgoing in list(self.confirms.waiting.items()):
+        for number, outgoing in list(self.confirms.unconfirmed.items()):
             since = max(outgoing.sent_at, free_since)  # the time of an alarm does not count
             if since > now - CONFIRM_SECONDS:
                 self.expiring = self.loop.call_at(since + CONFIRM_SECONDS, self._expire)
@@ -280,7 +281,7 @@ class Publisher:
 def _outcome(outgoing: Outgoing, taken: bool) -> Undelivered | None:
     if outgoing.returned:
         return Unroutable(f"no queue for {outgoing.routing_key!r} of exchange {outgoing.exchange!r}")
-    return None if taken else Undelivered("the broker has refused the message: its queue is full")
+    return None if taken else Undelivered("the broker refuses it: its queue is full, or has no leader")
 
 
 def _settle(future: "asyncio.Future[Any]", error: Exception | None) -> None:

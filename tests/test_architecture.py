@@ -25,7 +25,7 @@ ROOMS = {"README.md", "main.py", "settings.py", "handlers.py", "domain.py", "sto
 SPLIT_BY_SUBJECT = {"handlers", "domain", "store"}
 ROOMS_OF_ITS_OWN = {"desk_service": {"door", "replaying.py", "command_line", "__main__.py"}}
 """The desk has to work while the gateway does not, and is not for everybody whom that serves."""
-KERNEL_LINES = 2_970
+KERNEL_LINES = 2_980
 FORM_LINES = 300
 AMQP_LINES = 720
 FILE_LINES = 320

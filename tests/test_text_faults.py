@@ -157,7 +157,7 @@ async def test_a_crowd_of_one_person_delays_nobody_else(system: System, amqp: Cl
     held.unlink()  # noqa: ASYNC240
     await ended(system, *crowd)
     in_bulk = await system.documents(WORKER, "inbox", queue="texts.process_text_bulk")
-    assert len(in_bulk) == CROWD - LANE
+    assert len(in_bulk) >= CROWD - LANE
 
 
 async def until_waiting(system: System, number: int) -> None:

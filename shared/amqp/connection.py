@@ -57,19 +57,23 @@ class Connection(asyncio.Protocol):
         self._said: asyncio.Queue[Any] = asyncio.Queue()
 
     async def channel(self, *, vital: bool = False) -> Channel:
-        """A new channel. With the end of a `vital` one the whole connection ends, to be made anew."""
+        """A new channel. When the broker ends a `vital` one, the whole connection ends, to be made anew."""
         if self.gone.done():
             raise self.gone.result() or ConnectionLost("the connection is closed")
         number = next(number for number in count(1) if number not in self.channels)
         made = self.channels[number] = Channel(self, number)
         await made.call(commands.Channel.Open())
         if vital:
-            made.gone.add_done_callback(lambda gone: self.drop(gone.result()))
+            made.gone.add_done_callback(self._drop_too)
         return made
 
-    def drop(self, reason: AmqpError | None) -> None:
+    def _drop_too(self, gone: "asyncio.Future[AmqpError | None]") -> None:
+        if reason := gone.result():
+            self.drop(reason)
+
+    def drop(self, reason: AmqpError) -> None:
         """End it without a goodbye: something that it cannot do without has gone."""
-        self._end(reason or ConnectionLost("a channel was closed"))
+        self._end(reason)
 
     def write(self, frames: bytes) -> None:
         """Send; what is written in one turn of the loop leaves together. Nothing, once it is gone."""

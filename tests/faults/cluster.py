@@ -186,9 +186,11 @@ async def cluster_node_killed(scene: Scene) -> None:
     """Three nodes: one killed under load, then, after its return, another: clients move over by themselves"""
     cluster = cast(Cluster, scene.stage.servers.rabbitmq)
     for node in scene.random.sample(cluster.nodes, 2):
-        async with _newcomers(cluster, node):
+        async with _newcomers(cluster, node) as refused:
             await asyncio.to_thread(node.kill)
-        scene.notes.append(f"{await scene.until_ready():.1f} s without node {node.number}")
+            ready = asyncio.create_task(scene.until_ready())
+        scene.notes.append(f"{await ready:.1f} s without node {node.number}")
+        scene.notes.append(f"{len(refused)} of {NEWCOMERS} newcomers refused at first")
         await asyncio.sleep(3)
         await asyncio.to_thread(node.start)
         await asyncio.to_thread(node.wait_ready)
@@ -196,8 +198,8 @@ async def cluster_node_killed(scene: Scene) -> None:
 
 
 @asynccontextmanager
-async def _newcomers(cluster: Cluster, node: Node | ContainedNode) -> AsyncIterator[None]:
-    """Who first publishes to a queue in the moment in which the node with its leader dies can go on soon."""
+async def _newcomers(cluster: Cluster, node: Node | ContainedNode) -> AsyncIterator[set[int]]:
+    """Who first publishes to a queue while the node with its leader dies can go on soon. Who was refused."""
     queue = f"newcomers.{node.number}"
     quorum: Table = {"x-queue-type": "quorum", "x-queue-leader-locator": "client-local"}
     there = await connect(node.url("operator"), "newcomers")
@@ -205,21 +207,26 @@ async def _newcomers(cluster: Cluster, node: Node | ContainedNode) -> AsyncItera
     others = [other.url("operator") for other in cluster.nodes if other is not node]
     publishers = [Publisher(others[n % 2], f"newcomer {n}") for n in range(NEWCOMERS)]
     links = [asyncio.create_task(publisher.link.keep_open()) for publisher in publishers]
-    for publisher in publishers:
-        await publisher.link.back.wait()
-    yield
-    await asyncio.gather(*(_goes_on(publisher, queue, n) for n, publisher in enumerate(publishers)))
-    for link in links:
-        link.cancel()
-    await asyncio.wait(links)
+    refused: set[int] = set()
+    try:
+        await asyncio.wait_for(asyncio.gather(*(publisher.link.back.wait() for publisher in publishers)), 30)
+        yield refused
+        async with asyncio.TaskGroup() as all_of_them:
+            for n, publisher in enumerate(publishers):
+                all_of_them.create_task(_goes_on(publisher, queue, n, refused))
+    finally:
+        for link in links:
+            link.cancel()
+        await asyncio.wait(links)
 
 
-async def _goes_on(publisher: Publisher, queue: str, number: int) -> None:
+async def _goes_on(publisher: Publisher, queue: str, number: int, refused: set[int]) -> None:
     async def taken() -> bool:
         properties = Properties(message_id=uuid4().hex, delivery_mode=2)
         try:
             await publisher.publish("", queue, b"", properties, mandatory=True)
         except (Undelivered, Unconfirmed):
+            refused.add(number)
             return False
         return True
 

@@ -298,7 +298,10 @@ async def test_a_connection_that_is_gone_has_no_more_channels(connection: Connec
         await asyncio.wait_for(connection.channel(), 10)
 
 
-async def test_with_the_end_of_a_vital_channel_the_connection_ends(connection: Connection) -> None:
+async def test_a_connection_ends_with_a_vital_channel_that_the_broker_ends(connection: Connection) -> None:
+    ours = await connection.channel(vital=True)
+    ours.close()
+    assert await asyncio.wait_for(ours.gone, 10) is None
     channel = await connection.channel(vital=True)
 
     with pytest.raises(NotFound):

@@ -141,7 +141,7 @@ async def test_nothing_is_remembered_of_what_was_confirmed(publisher: Publisher,
         *(publisher.publish("", queue, b"x", properties(), mandatory=True) for _ in range(500))
     )
 
-    assert not publisher.confirms.waiting
+    assert not publisher.confirms.unconfirmed
     assert not publisher.mandatory
 
 

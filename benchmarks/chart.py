@@ -9,7 +9,7 @@ from math import log10
 
 from benchmarks.comparing import Comparison
 
-LABEL, WIDTH, ROW = 560, 1100, 30
+LABEL, WIDTH, MARGIN, ROW = 560, 1200, 120, 30
 LEAST, MOST = 0.1, 1000.0
 """The axis is logarithmic, so that twice as much is as far to the right as half as much to the left."""
 
@@ -23,6 +23,7 @@ def chart(rows: Sequence[Comparison]) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
             'font-family="sans-serif" font-size="12">',
+            "<title>Conveyor's figure divided by the other side's, round by round</title>",
             f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
             *ticks,
             *bars,
@@ -33,7 +34,7 @@ def chart(rows: Sequence[Comparison]) -> str:
 
 def _x(times: float) -> float:
     share = log10(min(max(times, LEAST), MOST) / LEAST) / log10(MOST / LEAST)
-    return round(LABEL + share * (WIDTH - LABEL - 30), 1)
+    return round(LABEL + share * (WIDTH - LABEL - MARGIN), 1)
 
 
 def _tick(times: float, height: int) -> str:
@@ -49,6 +50,10 @@ def _label(row: Comparison) -> str:
     return f"{row.what} / {row.against}{' (at most)' if row.goal.at_most else ''}"
 
 
+def _said(row: Comparison) -> str:
+    return f"{row.middle:.2f} ×{'' if row.is_met else ', missed'}"
+
+
 def _bar(row: Comparison, y: int) -> str:
     colour = "#2a7f3e" if row.is_met else "#b3372b"
     low, high, middle, goal = map(_x, (min(row.measured), max(row.measured), row.middle, row.goal.times))
@@ -58,4 +63,5 @@ def _bar(row: Comparison, y: int) -> str:
         f'<rect x="{low}" y="{y - 4}" width="{width}" height="8" fill="{colour}" opacity="0.4"/>'
         f'<circle cx="{middle}" cy="{y}" r="4" fill="{colour}"/>'
         f'<line x1="{goal}" x2="{goal}" y1="{y - 9}" y2="{y + 9}" stroke="black" stroke-dasharray="3 2"/>'
+        f'<text x="{WIDTH - 10}" y="{y + 4}" text-anchor="end" fill="{colour}">{_said(row)}</text>'
     )

@@ -1,7 +1,7 @@
 """The tables of `docs/performance.md`, made of `results.json` and written between their markers.
 
 Before is `anatomy/before.json`: the rows of `results.json` as they were at commit a20873e, of 2026-11-22; and
-`anatomy/doors.json`: what anatomy found, door to door, when it was first measured.
+`anatomy/doors.json`: what anatomy found, door to door, at two commits since.
 """
 
 import json

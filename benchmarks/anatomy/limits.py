@@ -17,7 +17,7 @@ from benchmarks.tasks.contenders import make_table
 from infra.local.processes import Process
 
 SECONDS = 240.0
-MESSAGES, FEW = 20_000, 200
+MESSAGES, FEW = 40_000, 200
 GOAL = Goal(1.0)
 AGAINST = ("aiormq", "aio-pika")
 SIDES = {"Conveyor": "ours", "aiormq": "aiormq", "aio-pika": "aio_pika", "FastStream": "faststream"}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 SERVER, OTHER = "HTTP server and event loop", "other"
 _FILES = {
-    "AMQP": r"shared/amqp/|shared/(bus|consuming|topology)\.py|/pamqp/",
+    "AMQP": r"shared/amqp/|shared/(bus|confirms|consuming|topology)\.py|/pamqp/",
     SERVER: r"/uvloop/|/uvicorn/|shared/http/|shared/process\.py",
     "gateway: checks and routing": (
         r"gateway/(lean|limits|deadline|methods|compression|conditions|errors|parameters|preferences|gateway"
@@ -19,7 +19,7 @@ _FILES = {
         r"gateway/(asking|cache|valkey_level|event_line)\.py|shared/asking\.py|/valkey/"
     ),
     "batch, inbox, outbox": (
-        r"shared/(batch|delivery|holding|journal|leaving|places|preparing|querying|recovery|service|starts|unsettled)\.py"
+        r"shared/(batch|computing|delivery|holding|journal|leaving|places|preparing|querying|recovery|service|starts|unsettled)\.py"
     ),
     "SQL": r"/sqlalchemy/|/asyncpg/|shared/journal_\w+\.py|\w+_service/store\.py",
     "handlers, domain, contracts": (

@@ -58,7 +58,7 @@ PEERS = (
         service=(
             "nameko",
             "run",
-            "--config=benchmarks/draining/nameko.yaml",
+            "--config=benchmarks/nameko.yaml",
             "benchmarks.asking.nameko_service",
         ),
     ),

@@ -17,7 +17,7 @@ from benchmarks.environments import versions_of
 from infra.local.postgresql import Connection
 
 TASKS, FEW = 20_000, 200
-SECONDS, PEER_SECONDS = 60.0, 6.0
+SECONDS, PEER_SECONDS = 60.0, 15.0
 """Whoever has not done all by then is measured by what is done, so that all fit into half an hour."""
 GOAL = Goal(4.0)
 WHAT_EACH_DID = Path(__file__).with_name("sides.md")

@@ -77,7 +77,7 @@ PEERS = (
         "nameko",
         queue="nameko.create_task",
         arguments=(
-            *("nameko", "run", "--config=benchmarks/draining/nameko.yaml"),
+            *("nameko", "run", "--config=benchmarks/nameko.yaml"),
             "benchmarks.draining.nameko_jobs",
         ),
     ),

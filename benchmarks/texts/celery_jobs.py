@@ -13,18 +13,17 @@ from time import sleep
 import redis
 from celery import Celery
 
-from benchmarks.texts.handing_in import POLL_SECONDS, TOP, from_arguments
+from benchmarks.texts.handing_in import IN_FLIGHT, POLL_SECONDS, TOP, from_arguments
 from text_worker.domain.counting import report_on
 
 app = Celery("texts", broker=os.environ["BROKER_URL"], backend=os.environ["RESULTS_URL"])
 app.conf.update(
+    broker_pool_limit=IN_FLIGHT,
     broker_transport_options={"confirm_publish": True},
     task_acks_late=True,
     task_default_queue_type="quorum",
     worker_prefetch_multiplier=64,
 )
-CLIENT_THREADS = 8
-"""`delay` waits for the broker's confirmation: threads have several on their way."""
 
 
 @app.task(name="count_text")
@@ -43,8 +42,8 @@ def main() -> None:
     round_ = from_arguments()
     store = redis.Redis.from_url(os.environ["RESULTS_URL"])
     known = store.dbsize()
-    with ThreadPoolExecutor(CLIENT_THREADS) as threads:
-        list(threads.map(_connect, [Barrier(CLIENT_THREADS)] * CLIENT_THREADS))
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        list(threads.map(_connect, [Barrier(IN_FLIGHT)] * IN_FLIGHT))
         round_.start()
         results = list(threads.map(count_text.delay, round_.texts))
         round_.all_handed_in()

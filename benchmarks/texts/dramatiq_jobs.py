@@ -15,15 +15,13 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
-from benchmarks.texts.handing_in import POLL_SECONDS, TOP, from_arguments
+from benchmarks.texts.handing_in import IN_FLIGHT, POLL_SECONDS, TOP, from_arguments
 from text_worker.domain.counting import report_on
 
 broker = RabbitmqBroker(url=os.environ["BROKER_URL"], confirm_delivery=True)
 backend = RedisBackend(url=os.environ["RESULTS_URL"])
 broker.add_middleware(Results(backend=backend))
 dramatiq.set_broker(broker)
-CLIENT_THREADS = 8
-"""`send` waits for the broker's confirmation: threads have several on their way."""
 
 
 @dramatiq.actor(store_results=True)
@@ -41,8 +39,8 @@ def main() -> None:
     round_ = from_arguments()
     store = redis.Redis.from_url(os.environ["RESULTS_URL"])
     known = store.dbsize()
-    with ThreadPoolExecutor(CLIENT_THREADS) as threads:
-        list(threads.map(_connect, [Barrier(CLIENT_THREADS)] * CLIENT_THREADS))
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        list(threads.map(_connect, [Barrier(IN_FLIGHT)] * IN_FLIGHT))
         round_.start()
         messages = list(threads.map(count_text.send, round_.texts))
         round_.all_handed_in()

@@ -54,6 +54,7 @@ class Peer:
     queue: str
     consumers: int
     arguments: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -75,6 +76,7 @@ PEERS = (
         queue="default",
         consumers=WORKERS * PLACES,
         arguments=("dramatiq", "benchmarks.texts.dramatiq_jobs", f"--processes={PLACES}"),
+        settings={"dramatiq_queue_prefetch": "128"},
     ),
     Peer(
         "taskiq",
@@ -135,6 +137,7 @@ async def _running(
     settings = {
         "BROKER_URL": bench.system.broker_url("operator"),
         "RESULTS_URL": results.url(database).replace("valkey://", "redis://"),
+        **peer.settings,
     }
     workers = []
     try:

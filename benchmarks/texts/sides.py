@@ -109,11 +109,11 @@ async def ours_alone(bench: Bench) -> AsyncIterator[Side]:
 @asynccontextmanager
 async def all_sides(bench: Bench) -> AsyncIterator[list[Side]]:
     """All run all the time: one that has nothing to do costs the others next to nothing."""
-    pythons = {peer: python_of(peer.name) for peer in PEERS}
+    pythons = [python_of(peer.name) for peer in PEERS]
     async with AsyncExitStack() as stack:
         sides = [await stack.enter_async_context(ours_alone(bench))]
         results = await stack.enter_async_context(_results(bench))
-        for database, (peer, python) in enumerate(pythons.items()):
+        for database, (peer, python) in enumerate(zip(PEERS, pythons, strict=True)):
             sides.append(await stack.enter_async_context(_running(bench, peer, python, results, database)))
         yield sides
 

@@ -35,7 +35,7 @@ def versions(servers: Servers) -> dict[str, str]:
 
 
 def _commit() -> str:
-    command = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
+    command = ("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD")
     return _said_by(*command).replace("?", "not known") if shutil.which("git") else "not known"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from benchmarks.anatomy.hardest import hardest
 from benchmarks.anatomy.limits import Limits, clients, find_limits
 from benchmarks.anatomy.parts import PARTS
 from benchmarks.anatomy.sampling import PEER, THREADS, Shares, sampled
@@ -71,6 +72,7 @@ async def compare(bench: Bench) -> Found:
         connections: await sampled(bench, ours.url, processes, connections, SAMPLED_SECONDS)
         for connections in CONNECTIONS
     }
+    shares = await hardest(bench, task_service.process)
     await make_table(bench)
     settings = {"DATABASE_URL": bench.system.database_url("task_service")}
     async with contender(bench, "benchmarks.tasks.monolith:app", workers=2, settings=settings) as served:
@@ -82,17 +84,20 @@ async def compare(bench: Bench) -> Found:
             rounds = {side.name: side.measuring(bench, connections) for side in (ours, theirs)}
             await in_turn(rounds, bench.rounds, bench.say)
     limits = await find_limits(bench)
-    return Found(limits.rows(), _notes(), _tables(ours, theirs, profile, limits), door_figures(ours, theirs))
+    tables = _tables(ours, theirs, profile, shares, limits)
+    return Found(limits.rows(), _notes(), tables, door_figures(ours, theirs))
 
 
 def _notes() -> str:
     return f"{NOTES.read_text()}\nClients: {clients()}. Sampled by {versions_of(PEER)}.\n"
 
 
-def _tables(ours: Side, theirs: Side, profile: Mapping[int, Mapping[str, Shares]], limits: Limits) -> str:
+def _tables(
+    ours: Side, theirs: Side, profile: Mapping[int, Mapping[str, Shares]], shares: str, limits: Limits
+) -> str:
     doors = DOORS + "\n".join(_doors(ours, theirs))
     parts = SHARES + "\n".join(_parts(ours, profile))
-    return f"{doors}\n\n{parts}\n\n{limits.tables()}"
+    return f"{doors}\n\n{parts}\n\n{shares}\n\n{limits.tables()}"
 
 
 def _doors(ours: Side, theirs: Side) -> list[str]:

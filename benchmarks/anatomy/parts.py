@@ -21,9 +21,11 @@ _FILES = {
     "batch, inbox, outbox": (
         r"shared/(batch|computing|delivery|holding|journal|leaving|places|preparing|querying|recovery|service|starts|unsettled)\.py"
     ),
-    "SQL": r"/sqlalchemy/|/asyncpg/|shared/journal_\w+\.py|\w+_service/store\.py",
+    "store": (
+        r"/sqlalchemy/|/asyncpg/|/pymongo/|/bson/|shared/journal_\w+\.py|(\w+_service|text_worker)/store\.py"
+    ),
     "handlers, domain, contracts": (
-        r"\w+_service/(handlers|domain)\.py|shared/contracts/|/pydantic"
+        r"(\w+_service|text_worker)/(handlers|domain/\w+|domain)\.py|shared/contracts/|/pydantic"
         r"|shared/(messages|handling|kinds|operations|paging)\.py"
     ),
     "logs and metrics": (

@@ -30,13 +30,15 @@ async def sampled(
     loading = asyncio.create_task(
         load(f"{url}/tasks", connections, seconds + START_SECONDS, TASK, bench.folder)
     )
-    found = await asyncio.gather(*(_shares_of(bench, one, seconds) for one in processes.values()))
+    found = await asyncio.gather(*(shares_of(bench, one, seconds) for one in processes.values()))
     await loading
     return dict(zip(processes, found, strict=True))
 
 
-async def _shares_of(bench: Bench, process: Process, seconds: float) -> Shares:
-    """Threads that never run Python are no part of the samples: they have what `/proc` says they used."""
+async def shares_of(bench: Bench, process: Process, seconds: float) -> Shares:
+    """How its CPU time divides into parts while something else loads it, its children's aside.
+
+    Threads that never run Python are no part of the samples: they have what `/proc` says they used."""
     assert process.pid
     stacks = bench.folder / f"{process.name}.stacks"
     spy = str(Path(python_of(PEER)).with_name("py-spy"))

@@ -170,7 +170,8 @@ def test_a_stack_belongs_to_its_innermost_frame_that_is_known() -> None:
     assert part_of(f"{run};of_nobody (/x/elsewhere.py:3)") == OTHER
     assert part_of("wait (/usr/lib/threading.py:3)") == OTHER
 
-    found = shares([f"{run} 3", f"{run};{write} 1", " 7"])
+    waits = "run (/usr/lib/threading.py:9);_worker (/usr/lib/concurrent/futures/thread.py:81)"
+    found = shares([f"{run} 3", f"{run};{write} 1", " 7", f"{waits} 5"])
     assert (found[SERVER], found["AMQP"], sum(found.values())) == (0.75, 0.25, 1)
 
 

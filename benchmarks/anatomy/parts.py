@@ -34,6 +34,7 @@ _FILES = {
 }
 PARTS = (*_FILES, OTHER)
 _PATTERNS = {part: re.compile(files) for part, files in _FILES.items()}
+_WAITS = re.compile(r"_worker \([^()]*/concurrent/futures/thread\.py:\d+\)$")
 _PLACE = re.compile(r"\((.*?)(?::\d+)?\)$")
 
 
@@ -55,11 +56,11 @@ def part_of(stack: str) -> str:
 def shares(lines: Iterable[str]) -> dict[str, float]:
     """Of all samples, by part; `lines` as `py-spy record --format raw` writes them.
 
-    A thread that has no Python frame at the moment is none of Python's time.
+    A thread that has no Python frame at the moment is none of Python's time, nor one that waits for work.
     """
     samples: Counter[str] = Counter()
     for line in lines:
         stack, _, count = line.rpartition(" ")
-        if stack:
+        if stack and not _WAITS.search(stack):
             samples[part_of(stack)] += int(count)
     return {part: samples[part] / (samples.total() or 1) for part in PARTS}

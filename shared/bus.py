@@ -70,11 +70,6 @@ class Publisher:
         self.probe_queue = f"probe.{process}.{uuid4().hex[:8]}"
 
     @property
-    def channel(self) -> Channel | None:
-        """What is published leaves on it."""
-        return self.confirms.channel
-
-    @property
     def connected(self) -> bool:
         """Whether the broker takes what is published: not while an alarm makes it block who publishes."""
         channel = self.confirms.channel
@@ -83,7 +78,8 @@ class Publisher:
     @property
     def blocked(self) -> bool:
         """Whether an alarm, for want of memory or disk, keeps the broker from reading: maybe for hours."""
-        return self.channel is not None and self.channel.connection.blocked
+        channel = self.confirms.channel
+        return channel is not None and channel.connection.blocked
 
     @property
     def is_full(self) -> bool:
@@ -177,7 +173,7 @@ class Publisher:
         await self.unconfirming.call(
             Queue.Declare(queue=self.probe_queue, exclusive=True, auto_delete=True, arguments=shortest)
         )
-        connection.on_blocked = self._blocked
+        connection.on_blocked = self._give_hurried_up
         await self.confirms.open(connection)
 
     def _lost(self) -> None:
@@ -187,7 +183,7 @@ class Publisher:
             self.flushing = None
         self._give_up("the connection to the broker was lost", self.confirms.clear())
 
-    def _blocked(self) -> None:
+    def _give_hurried_up(self) -> None:
         hurried = [one for one in self.confirms.unconfirmed.values() if one.hurried]
         self._give_up("an alarm blocks the broker", hurried)
 
@@ -268,7 +264,8 @@ class Publisher:
         """Tell those who have waited too long."""
         self.expiring = None
         now = self.loop.time()
-        free_since = now if self.blocked else self.channel.connection.unblocked_at if self.channel else 0.0
+        channel = self.confirms.channel
+        free_since = now if self.blocked else channel.connection.unblocked_at if channel else 0.0
         for number, outgoing in list(self.confirms.unconfirmed.items()):
             since = max(outgoing.sent_at, free_since)  # the time of an alarm does not count
             if since > now - CONFIRM_SECONDS:

@@ -98,7 +98,7 @@ while "--multiprocessing-fork" in sys.orig_argv and pathlib.Path(__file__).with_
 
 @pytest.fixture
 def held(system: System, tmp_path: Path) -> Iterator[Path]:
-    """As long as this file is there, processes that would count hang before they begin."""
+    """While this file is there, what would count hangs: before it begins, unless a test writes another way."""
     (tmp_path / "sitecustomize.py").write_text(HOLDING)
     (tmp_path / "held").touch()
     system.everybody["PYTHONPATH"] = f"{tmp_path}:{ROOT}"

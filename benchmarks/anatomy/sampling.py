@@ -38,7 +38,8 @@ async def sampled(
 async def shares_of(bench: Bench, process: Process, seconds: float) -> Shares:
     """How its CPU time divides into parts while something else loads it, its children's aside.
 
-    Threads that never run Python are no part of the samples: they have what `/proc` says they used."""
+    Threads that never run Python are no part of the samples: they have what `/proc` says they used.
+    """
     assert process.pid
     stacks = bench.folder / f"{process.name}.stacks"
     spy = str(Path(python_of(PEER)).with_name("py-spy"))

@@ -225,8 +225,10 @@ async def _goes_on(publisher: Publisher, queue: str, number: int, refused: set[i
         properties = Properties(message_id=uuid4().hex, delivery_mode=2)
         try:
             await publisher.publish("", queue, b"", properties, mandatory=True)
-        except (Undelivered, Unconfirmed):
+        except Undelivered:
             refused.add(number)
+            return False
+        except Unconfirmed:
             return False
         return True
 

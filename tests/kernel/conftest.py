@@ -1,5 +1,6 @@
 """The toy service and a client, for each test module of the kernel."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.servers import Servers
+from shared.bus import Publisher
 from shared.journal_postgresql import PostgresqlJournal
 from tests.amqp import Client, client
 from tests.system import Replica, System
@@ -24,6 +26,15 @@ async def toy(system: System) -> Replica:
 async def amqp(system: System) -> AsyncIterator[Client]:
     async with client(system) as made:
         yield made
+
+
+@pytest.fixture
+async def publisher(system: System) -> AsyncIterator[Publisher]:
+    publisher = Publisher(system.broker_url("operator"), "test")
+    open_ = asyncio.create_task(publisher.link.keep_open())
+    await asyncio.wait_for(publisher.link.back.wait(), 30)
+    yield publisher
+    open_.cancel()
 
 
 @pytest.fixture

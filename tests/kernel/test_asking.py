@@ -55,8 +55,8 @@ async def test_a_question_that_is_over_is_not_left_to_the_collector_of_cycles(
 async def test_who_does_not_wait_is_told_the_same_where_the_answer_comes_before_the_confirmation(
     asking: RequestClient,
 ) -> None:
-    assert asking.publisher.channel
-    asking.publisher.channel.confirmed = lambda tag, multiple, taken: None  # which comes too late
+    assert asking.publisher.confirms.channel
+    asking.publisher.confirms.channel.confirmed = lambda tag, multiple, taken: None  # which comes too late
 
     for body in ({"text": "asked"}, {"text": "asked", "then": "refuse"}):
         assert await _end_of(asking, Mark.model_validate(body), 0) is NotAnsweredYet

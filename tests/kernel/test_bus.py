@@ -27,15 +27,6 @@ def properties(message_id: str | None = None) -> Properties:
 
 
 @pytest.fixture
-async def publisher(system: System) -> AsyncIterator[Publisher]:
-    publisher = Publisher(system.broker_url("operator"), "test")
-    open_ = asyncio.create_task(publisher.link.keep_open())
-    await asyncio.wait_for(publisher.link.back.wait(), 30)
-    yield publisher
-    open_.cancel()
-
-
-@pytest.fixture
 async def queue(system: System) -> AsyncIterator[str]:
     connection = await aiormq.connect(system.broker_url("operator"))
     channel = await connection.channel()
@@ -294,7 +285,7 @@ async def test_what_an_alarm_outlasts_has_its_whole_time_afterwards(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker reads what has gathered only then; what was given up meanwhile would be sent twice."""
-    connection, channel, seconds = publisher.link.connection, publisher.channel, 0.5
+    connection, channel, seconds = publisher.link.connection, publisher.confirms.channel, 0.5
     assert connection is not None
     assert channel is not None
     monkeypatch.setattr("shared.bus.CONFIRM_SECONDS", seconds)

@@ -12,10 +12,7 @@ from shared.amqp.channel import Channel
 from shared.amqp.content import Properties
 from shared.bus import Publisher, Undelivered
 from shared.confirms import ANOTHER_SECONDS, Confirms
-from tests.kernel.test_bus import publisher
 from tests.system import System, _async, eventually
-
-__all__ = ["publisher"]
 
 
 @pytest.fixture
@@ -42,14 +39,14 @@ async def publish(publisher: Publisher, queue: str, number: int = 1) -> list[Bas
 async def test_after_refusals_others_leave_on_another_channel_and_the_former_is_closed(
     publisher: Publisher, full: str
 ) -> None:
-    former, connection = publisher.channel, publisher.link.connection
+    former, connection = publisher.confirms.channel, publisher.link.connection
     assert former and connection
     assert await publish(publisher, full) == [None]
 
     async def left() -> bool:
         [refused] = await publish(publisher, full)
         assert isinstance(refused, Undelivered)
-        return publisher.channel is not former
+        return publisher.confirms.channel is not former
 
     await eventually(left, "others leave on another channel")
     await eventually(_async(lambda: former.is_closed), "the former channel is closed")

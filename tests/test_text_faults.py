@@ -98,7 +98,7 @@ while "--multiprocessing-fork" in sys.orig_argv and pathlib.Path(__file__).with_
 
 @pytest.fixture
 def held(system: System, tmp_path: Path) -> Iterator[Path]:
-    """While this file is there, what would count hangs: before it begins, unless a test writes another way."""
+    """While this file is there, what would count hangs: before it begins, unless a test has it otherwise."""
     (tmp_path / "sitecustomize.py").write_text(HOLDING)
     (tmp_path / "held").touch()
     system.everybody["PYTHONPATH"] = f"{tmp_path}:{ROOT}"

@@ -26,7 +26,9 @@ from shared.recovery import Recovery
 from shared.starts import until_back
 from shared.unsettled import Unsettled
 
-BATCH, BATCH_OF_LARGE = 256, 64
+BATCH, BATCH_OF_LARGE = 512, 64
+BATCH_BYTES = 1_000_000
+"""A batch that holds so much takes no more: until it has left there are some ten copies of each body."""
 FALSE_ALARMS = 3
 """How often a store may seem away and answer a probe at once before the message itself is blamed."""
 
@@ -105,13 +107,17 @@ class Batches:
                 await self._see_to(self._take())
 
     def _take(self) -> list[Delivery]:
-        """All that wait, or a batch's worth: few where one of them may be large."""
-        large = any(one.handler.is_large for one in islice(self.waiting, BATCH))
-        most = min(BATCH_OF_LARGE if large else BATCH, len(self.waiting))
+        """All that wait, or a batch's worth: few where they are large, or one of them may be."""
+        may_be = any(one.handler.is_large for one in islice(self.waiting, BATCH))
+        most, size = BATCH_OF_LARGE if may_be else BATCH, 0
         self.in_hand += 1
         self.is_worked_out = False
         self.arrived.clear()
-        return [self.waiting.popleft() for _ in range(most)]
+        taken: list[Delivery] = []
+        while self.waiting and len(taken) < most and size < BATCH_BYTES:
+            taken.append(self.waiting.popleft())
+            size += len(taken[-1].raw.body)
+        return taken
 
     async def _see_to(self, deliveries: list[Delivery]) -> None:
         turn = Turn(self.store)

@@ -25,7 +25,7 @@ from shared.journal_postgresql_errors import Use
 from shared.journal_postgresql_reads import Compiled
 from shared.journal_postgresql_rows import Rows, adding, leaving_together, list_of_texts
 from shared.journal_postgresql_url import address_and_tls
-from shared.journal_sql import ENDED_BEFORE, Prepared, SqlTransaction, causes_of
+from shared.journal_sql import Prepared, SqlTransaction, causes_of
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ ADVISORY_LOCK = 0x_C0_4E_7E_40
 """The one lock of a service's database (each service has a database of its own)."""
 LOCKED = f"BEGIN; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
 NO_TEXTS = {"answer", "fingerprint", "id", "body", "said_at"}
-CONCLUDE = statements.CONCLUDE.format(ended_before=f"{ENDED_BEFORE}; and not yet: ")
 
 
 class PostgresqlTransaction(SqlTransaction):
@@ -62,6 +61,7 @@ class PostgresqlTransaction(SqlTransaction):
         self.opening = opening
         self.turn = turn
         self.begun = False
+        self.looked = False
         self.use = Use(driver)
         self.longest_idle = 0.0
 
@@ -110,6 +110,7 @@ class PostgresqlTransaction(SqlTransaction):
         queues, ids = [queue for queue, _ in keys], [message_id for _, message_id in keys]
         with self.using():
             rows = await self.driver.fetch(statements.FIND, queues, ids)
+        self.looked = True
         return {(queue, message_id): Outcome(*outcome) for queue, message_id, *outcome in map(tuple, rows)}
 
     async def look_up(self, key: Key) -> Noted | None:
@@ -122,11 +123,12 @@ class PostgresqlTransaction(SqlTransaction):
         groups = list(leaving_together(self.waiting))
         if not last or len(groups) > 1 or not all(isinstance(group, dict) for group in groups):
             await self.flush()
-        columns = [*_columns(settled, said), len(settled)]
+        columns = _columns(settled, said)
         parts, more = adding(cast(Rows, dict(self.taken())), after=len(columns))
         await self.turn()
+        concluding = statements.CONCLUDE if self.looked or not last else statements.CONCLUDE_UNSEEN
         with self.using():
-            count = await self.driver.fetchval(f"WITH {', '.join([*parts, CONCLUDE])}", *columns, *more)
+            count = await self.driver.fetchval(f"WITH {', '.join([*parts, concluding])}", *columns, *more)
         return cast(int, count)
 
 

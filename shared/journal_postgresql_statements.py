@@ -8,16 +8,11 @@ AND outcome IN ('done', 'refused')"""
 LOOK_UP = """
 SELECT outcome, answer, attempt, due_at, error, versions FROM inbox WHERE queue = $1 AND message_id = $2"""
 
-CONCLUDE = """
+_CONCLUDE = """
 settled AS (
     INSERT INTO inbox (queue, message_id, actor, outcome, answer, fingerprint, versions)
     SELECT * FROM unnest($1::text::text[], $2::text::text[], $3::text::text[], $4::text::text[],
-                         $5::bytea[], $6::bytea[], $7::text::text[])
-    ON CONFLICT (queue, message_id) DO UPDATE
-    SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
-        fingerprint = excluded.fingerprint, versions = excluded.versions,
-        error = NULL, due_at = NULL, starts = 0, noted_at = now()
-    WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'
+                         $5::bytea[], $6::bytea[], $7::text::text[]) {}
     RETURNING 1
 ), said AS (
     INSERT INTO outbox (id, exchange, routing_key, type, conversation, causation, traceparent, body, said_at)
@@ -25,10 +20,17 @@ settled AS (
                          $12::text::text[], $13::text::text[], $14::text::text[], $15::bytea[],
                          $16::timestamptz[])
 )
-SELECT (CASE WHEN count(*) = $17::int THEN '' ELSE '{ended_before}' END || count(*))::int
-FROM settled"""
-# After its WITH, which may add rows as well. Only an error undoes what a statement has done: the text of this
-# one is no number, and PostgreSQL's log shows it.
+SELECT count(*)::int FROM settled"""
+# After its WITH, which may add rows as well.
+
+CONCLUDE = _CONCLUDE.format("""
+    ON CONFLICT (queue, message_id) DO UPDATE
+    SET actor = excluded.actor, outcome = excluded.outcome, answer = excluded.answer,
+        fingerprint = excluded.fingerprint, versions = excluded.versions,
+        error = NULL, due_at = NULL, starts = 0, noted_at = now()
+    WHERE inbox.outcome IS NULL OR inbox.outcome = 'failed'""")
+CONCLUDE_UNSEEN = _CONCLUDE.format("")
+"""Where nobody has looked for them, since the inbox seldom has them: what it has then violates its key."""
 
 NOTE_START = """
 INSERT INTO inbox (queue, message_id, actor, starts) VALUES ($1, $2, $3, greatest($4::int, 0))

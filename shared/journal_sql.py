@@ -23,8 +23,6 @@ from shared.journal import Conflict, Key, Noted, Outcome, Said, Settled
 from shared.journal_writing import Writing
 from shared.kinds import is_a
 
-ENDED_BEFORE = "some of these commands were ended before"
-
 
 class Prepared:
     """A statement that returns rows and always has the same form, so that it is compiled once; SQL, or as
@@ -76,7 +74,7 @@ class SqlTransaction(Writing[sa.Executable | sa.TableClause], ABC):
         # In an order in which two processes meet, whatever came first.
         count = await self._keep(sorted(settled, key=attrgetter("queue", "message_id")), said, last=last)
         if count != len(settled):
-            raise Conflict(ENDED_BEFORE)
+            raise Conflict("some of these commands were ended before")
 
     @abstractmethod
     async def find(self, keys: Sequence[Key]) -> Mapping[Key, Outcome]: ...

@@ -27,7 +27,7 @@ MESSAGE_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
 BATCH_SIZE = Histogram(
-    "batch_size", "Messages that shared one transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "batch_size", "Messages that shared one transaction.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
 OUTBOX_ROWS = Gauge("outbox_rows", "Events that are committed and not yet known to be published.")
 OUTBOX_AGE = Gauge("outbox_oldest_seconds", "Age of the oldest of them; minutes mean that events are stuck.")

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from infra.local.servers import Servers
-from shared.batch import BATCH, BATCH_OF_LARGE, Batches
+from shared.batch import BATCH, BATCH_BYTES, BATCH_OF_LARGE, Batches
 from shared.consuming import PREFETCH, _prefetch
 from shared.contracts.desk import DeadLetter
 from shared.delivery import Delivery
@@ -67,13 +67,13 @@ class Hand:
         self.most_in_hand = max(self.most_in_hand, self.batches.in_hand)
         self.sent_at_once.append(at_once)
 
-    def wait(self, *handlers: Handler, redelivered: bool = False) -> None:
+    def wait(self, *handlers: Handler, redelivered: bool = False, body: bytes = b'{"text": "x"}') -> None:
         for handler in handlers:
             number = next(self.numbers)
             raw: Any = SimpleNamespace(
                 redelivered=redelivered,
                 message_id=str(number),
-                body=b'{"text": "x"}',
+                body=body,
                 tag=number,
                 correlation_id=None,
                 reply_to=None,
@@ -267,6 +267,15 @@ async def test_where_one_may_be_large_few_go_together(journal: Journal) -> None:
     hand.wait(*hand.adding(9), *hand.adding(1, large=True), *hand.adding(BATCH + BATCH_OF_LARGE))
 
     assert [len(hand.batches._take()) for _ in range(2)] == [BATCH_OF_LARGE, BATCH]
+
+
+async def test_where_they_are_large_a_batch_holds_few(journal: Journal) -> None:
+    hand = Hand(journal)
+    hand.wait(*hand.adding(4), body=bytes(BATCH_BYTES // 3))
+    hand.wait(*hand.adding(2), body=bytes(BATCH_BYTES))
+    hand.wait(*hand.adding(BATCH))
+
+    assert [len(hand.batches._take()) for _ in range(4)] == [4, 1, 1, BATCH], "and one is never too large"
 
 
 def test_of_what_may_be_large_few_are_fetched() -> None:

@@ -185,17 +185,20 @@ async def test_what_does_more_begins_and_commits(journal: PostgresqlJournal) -> 
     assert await counted(journal) == (0, 2)
 
 
-@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("looks", ["nowhere", "elsewhere", "for one", "for both"])
 async def test_rows_of_a_command_that_another_process_has_ended_are_not_kept(
-    journal: PostgresqlJournal, *, reads: bool
+    journal: PostgresqlJournal, looks: str
 ) -> None:
     async with journal.transaction() as transaction:
         await transaction.conclude([DONE], [])
 
-    with pytest.raises(Conflict, match="some of these commands were ended before"):
+    says = "some of these commands were ended before" if looks.startswith("for") else "inbox_pkey"
+    with pytest.raises(Conflict, match=says):
         async with journal.transaction() as transaction:
-            if reads:
+            if looks == "elsewhere":
                 await transaction.read(sa.text("SELECT 1"))
+            if looks.startswith("for"):
+                await transaction.find([("toy.mark", "2"), *([KEY] if looks == "for both" else [])])
             transaction.write(MARKS, {"text": "x"})
             await transaction.conclude(
                 [DONE, Settled("toy.mark", "2", "direct", DONE.outcome)], [], last=True

@@ -66,8 +66,8 @@ class _Timed:
         self.left = self.lifted = self.ended = False
         self.timer: asyncio.TimerHandle | None = None
         self.watch: asyncio.Task[None] | None = None
-        self.task = cast("asyncio.Task[None]", asyncio.current_task())
         self.loop = asyncio.get_running_loop()
+        self.task = cast("asyncio.Task[None]", asyncio.current_task(self.loop))
         self.came_at = self.loop.time()
 
     def lift(self) -> None:

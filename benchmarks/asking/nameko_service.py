@@ -4,7 +4,7 @@ Transient and unconfirmed, as ours; by itself its answers would be persistent, a
 """
 
 import os
-from typing import Any
+from typing import Any, get_args
 
 import psycopg2
 from eventlet.pools import Pool
@@ -14,9 +14,11 @@ from nameko.rpc import rpc
 from psycogreen.eventlet import patch_psycopg
 from psycopg2.extras import RealDictCursor
 
+from shared.contracts.tasks import Priority
+
 patch_psycopg()
 Publisher.delivery_mode, Publisher.use_confirms = NON_PERSISTENT, False
-PRIORITIES = ("low", "normal", "high", "urgent")
+PRIORITIES: tuple[str, ...] = get_args(Priority)
 GET = "SELECT * FROM tasks WHERE id = %s"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import aio_pika
@@ -11,9 +11,11 @@ import orjson
 import uvloop
 from aio_pika.abc import AbstractIncomingMessage
 
+from shared.contracts.tasks import Priority
+
 QUEUE = "raw.get_task"
 AHEAD = 64
-PRIORITIES = ("low", "normal", "high", "urgent")
+PRIORITIES: tuple[str, ...] = get_args(Priority)
 GET = "SELECT * FROM tasks WHERE id = $1"
 
 

@@ -2,9 +2,9 @@
 
 import os
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
-from shared.contracts.tasks import TaskFields
+from shared.contracts.tasks import Priority, TaskFields
 from task_service.domain import open_task
 
 TITLE = "Buy milk"
@@ -12,7 +12,7 @@ COLUMNS = (
     *("id", "title", "description", "status", "priority", "due_at", "tags", "version", "created_at"),
     *("changed_at", "completed_at"),
 )
-PRIORITIES = ("low", "normal", "high", "urgent")
+PRIORITIES: tuple[str, ...] = get_args(Priority)
 DATABASE_URL = os.environ["DATABASE_URL"]
 
 

@@ -5,16 +5,17 @@ The same fields with the same checks go into a table with the same columns, inde
 
 import os
 from datetime import UTC, datetime
+from typing import get_args
 from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import FastAPI, HTTPException
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.contracts.tasks import Task, TaskFields
+from shared.contracts.tasks import Priority, Task, TaskFields
 from task_service.domain import open_task
 
-PRIORITIES = ("low", "normal", "high", "urgent")
+PRIORITIES: tuple[str, ...] = get_args(Priority)
 TIME = sa.DateTime(timezone=True)
 
 engine = create_async_engine(

@@ -4,7 +4,7 @@ Over all queues of a process. Nobody waits for a batch to fill. No answer, event
 before the commit. Whatever spoils a batch (a refusal after a write, anything broken) rolls it back, and each
 of its messages runs alone.
 
-While a batch is written, the next one is worked out, if a whole one waits. Each has the store from its first
+While a batch is written, the next one is worked out, if 512 messages wait. Each has the store from its first
 touch until it has ended, tries again included, and they have it in their order: so a batch reads what the one
 before it has left, as if there were one at a time. What reads, or takes a lock, waits for its turn with that.
 """
@@ -14,7 +14,6 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import islice
 from time import perf_counter
 
 from shared.delivery import Delivery, this_moment, touched_by
@@ -88,7 +87,7 @@ class Batches:
         self._look_on()
 
     def _look_on(self) -> None:
-        """Begin the next batch: beside one that is only to be written, once it is whole; else after it."""
+        """Begin the next batch: beside one that is only to be written, once 512 wait; else after it."""
         if not self.in_hand:
             self.arrived.set()
         elif self.is_worked_out and len(self.waiting) >= BATCH:
@@ -108,15 +107,16 @@ class Batches:
 
     def _take(self) -> list[Delivery]:
         """All that wait, or a batch's worth: few where they are large, or one of them may be."""
-        may_be = any(one.handler.is_large for one in islice(self.waiting, BATCH))
-        most, size = BATCH_OF_LARGE if may_be else BATCH, 0
         self.in_hand += 1
         self.is_worked_out = False
         self.arrived.clear()
         taken: list[Delivery] = []
+        most, size = BATCH, 0
         while self.waiting and len(taken) < most and size < BATCH_BYTES:
-            taken.append(self.waiting.popleft())
-            size += len(taken[-1].raw.body)
+            taken.append(one := self.waiting.popleft())
+            size += len(one.raw.body)
+            if one.handler.is_large:
+                most = BATCH_OF_LARGE
         return taken
 
     async def _see_to(self, deliveries: list[Delivery]) -> None:

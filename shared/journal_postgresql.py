@@ -127,6 +127,7 @@ class PostgresqlTransaction(SqlTransaction):
         parts, more = adding(cast(Rows, dict(self.taken())), after=len(columns))
         await self.turn()
         concluding = statements.CONCLUDE if self.looked or not last else statements.CONCLUDE_UNSEEN
+        assert self.begun or concluding is statements.CONCLUDE_UNSEEN, "what counts has to be rolled back"
         with self.using():
             count = await self.driver.fetchval(f"WITH {', '.join([*parts, concluding])}", *columns, *more)
         return cast(int, count)

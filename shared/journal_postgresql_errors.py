@@ -14,8 +14,8 @@ AWAY_STATES = ("08", "53", "57P", "58")
 """SQLSTATE classes: connection, resources (disk, memory, connections), shutdown, system."""
 CONFLICT_STATES = ("40001", "40P01")
 """Serialization failure, deadlock detected."""
-INBOX_KEY = "inbox_pkey"
-"""What `statements.CONCLUDE_UNSEEN` violates where the inbox has one of its commands."""
+TWICE = "23505"
+"""Unique violation: of the inbox, what `statements.CONCLUDE_UNSEEN` ends with where one is there."""
 OTHER_SCHEMA = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 """A newer release has changed it since the statement was prepared; the driver prepares it anew then."""
 UNREACHABLE = (OSError, TimeoutError, sa.exc.TimeoutError)
@@ -49,7 +49,7 @@ class Use:
         """Is the store away, or was it a conflict? None where it is neither."""
         causes = list(causes_of(error))
         state = next((cause.sqlstate for cause in causes if getattr(cause, "sqlstate", None)), "")
-        ended_before = any(getattr(cause, "constraint_name", None) == INBOX_KEY for cause in causes)
+        ended_before = state == TWICE and getattr(causes[-1], "table_name", None) == "inbox"
         other_schema = any(isinstance(cause, OTHER_SCHEMA) for cause in causes)
         if state.startswith(CONFLICT_STATES) or ended_before or other_schema:
             return Conflict

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from infra.local.servers import Servers
-from shared.batch import BATCH, BATCH_BYTES, BATCH_OF_LARGE, Batches
+from shared.batch import BATCH, BATCH_OF_LARGE, Batches
 from shared.consuming import PREFETCH, _prefetch
 from shared.contracts.desk import DeadLetter
 from shared.delivery import Delivery
@@ -271,11 +271,11 @@ async def test_where_one_may_be_large_few_go_together(journal: Journal) -> None:
 
 async def test_where_they_are_large_a_batch_holds_few(journal: Journal) -> None:
     hand = Hand(journal)
-    hand.wait(*hand.adding(4), body=bytes(BATCH_BYTES // 3))
-    hand.wait(*hand.adding(2), body=bytes(BATCH_BYTES))
-    hand.wait(*hand.adding(BATCH))
+    hand.wait(*hand.adding(50), body=bytes(40_000))
+    hand.wait(*hand.adding(2), body=bytes(2_000_000))
+    hand.wait(*hand.adding(512), body=bytes(1_900))
 
-    assert [len(hand.batches._take()) for _ in range(4)] == [4, 1, 1, BATCH], "and one is never too large"
+    assert [len(hand.batches._take()) for _ in range(5)] == [25, 25, 1, 1, 512], "none is too large"
 
 
 def test_of_what_may_be_large_few_are_fetched() -> None:

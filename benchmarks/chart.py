@@ -9,7 +9,7 @@ from math import log10
 
 from benchmarks.comparing import Comparison
 
-LABEL, WIDTH, MARGIN, ROW = 560, 1200, 120, 30
+LABEL, WIDTH, MARGIN, ROW = 620, 1260, 120, 30
 LEAST, MOST = 0.1, 1000.0
 """The axis is logarithmic, so that twice as much is as far to the right as half as much to the left."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,6 +260,30 @@ async def test_nothing_begins_beside_what_has_been_in_trouble(journal: Journal, 
 
     await hand.settled()
     assert len(hand.added) == 2 * BATCH + 1
+
+
+@pytest.mark.parametrize("number", [1, 5])
+@pytest.mark.parametrize("known_as", ["retried", "started", "given up"])
+async def test_what_the_inbox_knows_but_has_not_done_is_done_once(
+    journal: Journal, hand: Hand, known_as: str, number: int
+) -> None:
+    """It comes as if for the first time: replayed, or sent again by whoever sent it."""
+    key = ("toy.mark", "1")
+    if known_as == "retried":
+        await journal.note_attempt(key, "direct", 1, datetime.now(UTC), "not now")
+    elif known_as == "started":
+        await journal.note_start(key, "direct")
+    else:
+        async with journal.transaction() as transaction:
+            await transaction.conclude([Settled(*key, "direct", Outcome("failed", b"null", b""))], [])
+
+    hand.wait(*hand.adding(number))
+    await hand.settled()
+
+    assert set(hand.added) == {str(one) for one in range(1, number + 1)}
+    hand.wait(hand.looking)
+    await hand.settled()
+    assert (hand.marks, hand.broken) == ([number], [])
 
 
 async def test_where_one_may_be_large_few_go_together(journal: Journal) -> None:
